@@ -1,0 +1,76 @@
+"""Derive the nested-lattice codes that skquant ships, and write skquant/_scales.json.
+
+For each lattice and each number of bits of a block of eight coordinates the nesting ratio, the
+number of scales and the scales that err least on simulated Gaussian blocks. Codes above the
+lower convex hull of (bits, distortion) are left out, since mixing their neighbours does better.
+
+    python benchmarks/derive_scales.py            # about half an hour on one core
+    python benchmarks/derive_scales.py E8 24 32   # only print what these come to
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from skquant._nested_code import fill_block
+from skquant._scales import derive_code
+from skquant.lattices import LATTICES
+
+TARGET = Path(__file__).parents[1] / "skquant" / "_scales.json"
+SETTINGS = {"n_blocks": 20_000, "max_evaluations": 40, "check_blocks": 200_000}
+
+
+def block_bits():
+    """List the bits per block: every one up to 8 bits an entry, then every fourth up to 16."""
+    return [*range(8, 65), *range(68, 129, 4)]
+
+
+def derive(lattice, n_bits):
+    """Derive one code as a row of the table."""
+    code = derive_code(fill_block(lattice), n_bits, **SETTINGS)
+    ends = [float(f"{scale:.5g}") for scale in (code.scales[0], code.scales[-1])]
+    return [code.q, len(code.scales), *ends, float(f"{code.distortion:.5g}")]
+
+
+def lower_hull(table):
+    """Keep the codes that no mixture of two others beats."""
+    hull = []
+    for bits in sorted(table):
+        while len(hull) > 1:
+            (b0, d0), (b1, d1) = ((b, table[b][-1]) for b in hull[-2:])
+            if d1 < d0 + (table[bits][-1] - d0) * (b1 - b0) / (bits - b0):
+                break
+            hull.pop()
+        hull.append(bits)
+    return {str(bits): table[bits] for bits in hull}
+
+
+def main(names):
+    """Derive all codes, or print those asked for."""
+    if names:
+        lattice = LATTICES[names[0]]
+        for bits in map(int, names[1:]):
+            row = derive(lattice, bits)
+            gap = bits / 8 + 0.5 * np.log2(row[-1])
+            print(f"{lattice.name} {bits} bits a block: {row}, {gap:.3f} bits from the bound")
+        return
+    codes = {}
+    for lattice in LATTICES.values():
+        rows = Parallel(n_jobs=2)(delayed(derive)(lattice, bits) for bits in block_bits())
+        codes[lattice.name] = lower_hull(dict(zip(block_bits(), rows, strict=True)))
+        print(lattice.name, "done", flush=True)
+    note = {
+        "provenance": "python benchmarks/derive_scales.py",
+        "settings": SETTINGS,
+        "columns": ["nesting ratio", "scales", "first scale", "last scale", "distortion"],
+        "keys": "bits of a block of eight coordinates",
+    }
+    body = json.dumps({**note, "codes": codes}, indent=1)
+    TARGET.write_text(body + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,16 @@
+"""Compress matrices to a chosen number of bits per entry and compute with the compressed form."""
+
+from . import lattices, metrics
+from ._lattice_quantizer import LatticeQuantizer
+from ._neighbors import QuantizedKNeighborsClassifier
+from .quantized_matrix import QuantizedMatrix
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "LatticeQuantizer",
+    "QuantizedKNeighborsClassifier",
+    "QuantizedMatrix",
+    "lattices",
+    "metrics",
+]

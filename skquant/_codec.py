@@ -1,0 +1,236 @@
+"""A fitted scheme as one value: centre, rotate, normalise, code.
+
+A row x becomes code words and row terms and comes back:
+
+    r = x - c,    w = √n T(r/‖r‖),    u ≈ w,    x̂ = c + A/‖u‖ T⁻¹(u)
+
+with the centre c, the rotation T and the amplitude A of `_row_terms`. The codes see n coordinates
+of unit variance, or a share of them where the bits do not pay for all.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.utils import gen_batches
+
+from ._kernels._dispatch import centre_rows, scale_rows
+from ._row_code import RowCode, spend_bits
+from ._row_terms import TermLayout
+from ._rotation import KINDS
+
+BLOCK_FLOATS = 2**18  # a block of rows to encode at a time stays in the cache
+LARGEST_NORM = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, eq=False)
+class Codec:
+    """How rows of one kind are compressed.
+
+    Parameters
+    ----------
+    mean : float64 ndarray of shape (n_features,)
+        c, zero where features are not centred.
+    rotation : HadamardRotation, OrthogonalRotation or None
+        T.
+    kept : intp ndarray of shape (n_coordinates,) or None
+        The rotated coordinates that are coded; None means all.
+    row_code : RowCode
+        The code of the coordinates.
+    terms : TermLayout
+        The row terms.
+    """
+
+    mean: np.ndarray
+    rotation: object
+    kept: np.ndarray | None
+    row_code: RowCode
+    terms: TermLayout
+
+    @property
+    def n_features(self):
+        """Width of the rows."""
+        return len(self.mean)
+
+    @property
+    def row_bytes(self):
+        """Bytes of a compressed row, terms and padding included."""
+        return self.row_code.n_bytes + self.terms.n_bytes
+
+    @property
+    def bits_per_entry(self):
+        """Bits of a compressed row over the number of features."""
+        return 8 * self.row_bytes / self.n_features
+
+    @property
+    def nbytes(self):
+        """Bytes of the arrays of the codec."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+    @property
+    def arrays(self):
+        """The arrays that define the codec, by name."""
+        arrays = {"scales": np.concatenate([s.code.scales for s in self.row_code.segments])}
+        if self.terms.center == "features":
+            arrays["mean"] = self.mean
+        if self.rotation is not None:
+            arrays["rotation"] = self.rotation.state
+        if self.kept is not None:
+            arrays["kept"] = self.kept
+        return arrays
+
+    def block_rows(self):
+        """Rows to work on at a time."""
+        return max(64, BLOCK_FLOATS // self.n_features // 64 * 64)
+
+    def blocks(self, n_rows):
+        """Slices of rows to work on at a time."""
+        return list(gen_batches(n_rows, self.block_rows()))
+
+    def encode(self, rows):
+        """Compress a block of rows.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_rows, n_features)
+            Finite rows of any real dtype.
+
+        Returns
+        -------
+        uint8 ndarray of shape (n_rows, row_bytes)
+
+        Raises
+        ------
+        ValueError
+            If the norm of a centred row exceeds the largest float32.
+        """
+        rows = _as_work_dtype(rows)
+        row_mean = np.zeros(len(rows))
+        if self.terms.center == "rows":
+            row_mean = self.terms.round_mean(rows.mean(axis=1, dtype=np.float64))
+        energy, product = np.empty(len(rows)), np.empty(len(rows))
+        centre_rows(rows, self.mean, row_mean, energy, product)
+        if not energy.max(initial=0.0) < LARGEST_NORM**2:
+            raise ValueError(
+                "X has a row too large to compress: once centred, its norm exceeds "
+                f"{LARGEST_NORM:.3g}, the largest float32. Scale X down."
+            )
+        norm = np.sqrt(energy)
+        norm[norm < np.finfo(np.float32).tiny] = 0.0
+        unit = np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0)
+        spread = np.empty(rows.shape, np.float32)
+        scale_rows(rows, self.mean, row_mean, np.sqrt(self.n_features) * unit, spread)
+        packed = np.zeros((len(rows), self.row_bytes), np.uint8)
+        coordinates = self._to_coordinates(spread)
+        inner, square = self.row_code.encode(coordinates, packed).T
+        size = np.sqrt(square * self.n_features)
+        alignment = np.divide(inner, size, out=np.zeros_like(size), where=(size > 0) & (norm > 0))
+        centre_norm = np.linalg.norm(self.mean)
+        cosine = product * unit / centre_norm if centre_norm > 0 else product
+        packed[:, self.row_code.n_bytes :] = self.terms.pack(norm, alignment, cosine, row_mean)
+        return packed
+
+    def decode_panel(self, packed):
+        """Decode rows to the codes' coordinates.
+
+        Parameters
+        ----------
+        packed : uint8 ndarray of shape (n_rows, row_bytes)
+
+        Returns
+        -------
+        panel : float32 ndarray of shape (n_coordinates, n_rows)
+            u, a row a column.
+        decoded_norm : ndarray of shape (n_rows,)
+            ‖u‖.
+        terms : RowTerms
+        """
+        packed = np.ascontiguousarray(packed)
+        panel = self.row_code.decode(packed)
+        terms = self.terms.unpack(packed[:, self.row_code.n_bytes :], np.linalg.norm(self.mean))
+        return panel, np.sqrt(np.einsum("ij,ij->j", panel, panel).astype(np.float64)), terms
+
+    def decode(self, packed, dtype):
+        """Reconstruct rows by least squares, (n_rows, n_features)."""
+        panel, decoded_norm, terms = self.decode_panel(packed)
+        rows = self.from_coordinates(panel.T).astype(dtype, copy=False)
+        rows *= terms.least_squares_factor(decoded_norm)[:, None].astype(dtype)
+        rows += self.mean.astype(dtype)
+        if self.terms.center == "rows":
+            rows += terms.row_mean[:, None].astype(dtype)
+        return rows
+
+    def to_coordinates(self, vectors):
+        """Rotate vectors, uncentred, into the coordinates of the codes.
+
+        Parameters
+        ----------
+        vectors : ndarray of shape (n_vectors, n_features)
+
+        Returns
+        -------
+        float32 ndarray of shape (n_vectors, n_coordinates)
+        """
+        return self._to_coordinates(np.array(vectors, np.float32, order="C"))
+
+    def _to_coordinates(self, vectors):
+        if self.rotation is not None:
+            vectors = self.rotation.forward(vectors)
+        return vectors if self.kept is None else np.ascontiguousarray(vectors[:, self.kept])
+
+    def from_coordinates(self, coordinates):
+        """Undo `to_coordinates`, (n_vectors, n_coordinates) to (n_vectors, n_features).
+
+        Coordinates that are not kept count as zero.
+        """
+        if self.kept is None:
+            vectors = np.array(coordinates, np.float32, order="C")
+        else:
+            vectors = np.zeros((len(coordinates), self.n_features), np.float32)
+            vectors[:, self.kept] = coordinates
+        return vectors if self.rotation is None else self.rotation.inverse(vectors)
+
+
+def make_codec(mean, *, bits, lattice, rotation, center, random_state):
+    """Draw a codec.
+
+    Parameters
+    ----------
+    mean : float64 ndarray of shape (n_features,)
+        Centre of the features.
+    bits : float
+        Budget per feature for the code words.
+    lattice : lattice object
+    rotation : {"hadamard", "orthogonal", None}
+    center : {"features", "rows", False}
+    random_state : RandomState
+
+    Returns
+    -------
+    Codec
+
+    Raises
+    ------
+    ValueError
+        If the bits of a row do not pay for a single coordinate.
+    """
+    n_features = len(mean)
+    n_bits = int(bits * n_features + 1e-9)
+    if n_bits < 1:
+        raise ValueError(
+            f"bits={bits} for {n_features} features comes to less than one bit a row; "
+            f"bits must be at least {1 / n_features:.3g}."
+        )
+    drawn = None if rotation is None else KINDS[rotation].draw(n_features, random_state)
+    n_kept = min(n_features, n_bits)  # the least that a coordinate takes is one bit
+    kept = None
+    if n_kept < n_features:
+        kept = np.sort(random_state.permutation(n_features)[:n_kept])
+    row_code = spend_bits(lattice, n_kept, n_bits)
+    distortion = 1 - n_kept / n_features * (1 - row_code.distortion)
+    return Codec(mean, drawn, kept, row_code, TermLayout.choose(center, n_features, distortion))
+
+
+def _as_work_dtype(rows):
+    """Convert a block to float32 where that is exact, else to float64."""
+    exact = np.can_cast(rows.dtype, np.float32)
+    return np.ascontiguousarray(rows, np.float32 if exact else np.float64)

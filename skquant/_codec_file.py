@@ -1,0 +1,168 @@
+"""A codec as a dictionary and arrays, and back, every value checked.
+
+What a file holds decides what the kernels read and write, so nothing of it is taken on trust: a
+codec that comes back is one that `make_codec` could have made.
+"""
+
+import numpy as np
+
+from ._codec import Codec
+from ._nested_code import NestedLatticeCode, Repeated, count_scales
+from ._rotation import KINDS
+from ._row_code import RowCode, Segment
+from ._row_terms import TermLayout
+from ._scales import MAX_BITS_PER_ENTRY
+from .lattices import LATTICES, Z, get_lattice
+
+
+def codec_to_file(codec):
+    """Describe a codec by a dictionary of JSON types; `Codec.arrays` is the rest of it."""
+    segments = [
+        {
+            "lattice": _name(s.code.lattice.lattice),
+            "generator": np.asarray(s.code.lattice.lattice.generator, float).tolist(),
+            "copies": s.code.lattice.copies,
+            "nesting_ratio": int(s.code.q),
+            "n_scales": len(s.code.scales),
+            "block_bits": int(s.code.n_bits),
+            "distortion": float(s.code.distortion),
+            "n_blocks": int(s.n_blocks),
+        }
+        for s in codec.row_code.segments
+    ]
+    return {
+        "n_features": codec.n_features,
+        "center": codec.terms.center,
+        "mantissa": codec.terms.mantissa,
+        "gaussian_alignment": codec.terms.gaussian_alignment,
+        "rotation": None if codec.rotation is None else codec.rotation.kind,
+        "segments": segments,
+    }
+
+
+def codec_from_file(meta, arrays, lattice=None):
+    """Rebuild a codec.
+
+    Parameters
+    ----------
+    meta : dict
+        As `codec_to_file` makes it.
+    arrays : dict of ndarray
+        As `Codec.arrays` has it.
+    lattice : lattice object, default=None
+        The user's own lattice, where the file was written with one.
+
+    Returns
+    -------
+    Codec
+
+    Raises
+    ------
+    ValueError
+        If a value is missing, of the wrong type or impossible.
+    """
+    try:
+        return _rebuild(meta, dict(arrays), lattice)
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
+        raise ValueError(f"the codec is incomplete or malformed ({error!r})") from error
+
+
+def _rebuild(meta, arrays, lattice):
+    n_features = _integer(meta, "n_features", 1, 2**31)
+    center = _choice(meta, "center", ("features", "rows", False))
+    mantissa = _integer(meta, "mantissa", 8, 16)
+    _require(mantissa in (8, 12, 16), "mantissa")
+    alignment = _real(meta, "gaussian_alignment")
+    kind = _choice(meta, "rotation", (*KINDS, None))
+    mean = np.zeros(n_features)
+    if center == "features":
+        mean = _array(arrays, "mean", np.float64, (n_features,))
+    rotation = None
+    if kind == "hadamard":
+        signs = arrays["rotation"]
+        _require(signs.ndim == 2 and 1 <= len(signs) <= 16, "rotation")
+        signs = _array(arrays, "rotation", np.int8, (len(signs), n_features))
+        _require(bool((np.abs(signs) == 1).all()), "rotation")
+        rotation = KINDS[kind](signs)
+    elif kind == "orthogonal":
+        shape = (n_features, n_features)
+        rotation = KINDS[kind](_array(arrays, "rotation", np.float32, shape))
+    row_code = _rebuild_row_code(meta["segments"], arrays["scales"], lattice)
+    kept = None
+    if row_code.n_coordinates != n_features:
+        _require(row_code.n_coordinates < n_features, "segments")
+        kept = _array(arrays, "kept", np.int64, (row_code.n_coordinates,))
+        ascending = kept[0] >= 0 and kept[-1] < n_features and (np.diff(kept) > 0).all()
+        _require(bool(ascending), "kept")
+    return Codec(mean, rotation, kept, row_code, TermLayout(center, mantissa, alignment))
+
+
+def _rebuild_row_code(entries, scales, own_lattice):
+    _require(isinstance(entries, list) and 1 <= len(entries) <= 3, "segments")
+    _require(scales.dtype == np.float64 and scales.ndim == 1, "scales")
+    _require(bool((np.isfinite(scales) & (scales > 0)).all()), "scales")
+    segments, first, bit, used = [], 0, 0, 0
+    for entry in entries:
+        lattice = _rebuild_lattice(entry, own_lattice)
+        copies = _integer(entry, "copies", 1, 8)
+        d = lattice.generator.shape[0] * copies
+        n_bits = _integer(entry, "block_bits", 1, MAX_BITS_PER_ENTRY * d)
+        q = _integer(entry, "nesting_ratio", 2, 2**MAX_BITS_PER_ENTRY)
+        n_scales = _integer(entry, "n_scales", 1, count_scales(d, q, n_bits))
+        n_blocks = _integer(entry, "n_blocks", 1, 2**31 // d)
+        own = scales[used : used + n_scales]
+        _require(len(own) == n_scales and bool((np.diff(own) > 0).all()), "scales")
+        code = NestedLatticeCode(
+            Repeated(lattice, copies), q, own, n_bits, _real(entry, "distortion")
+        )
+        segments.append(Segment(code, first, n_blocks, bit))
+        first, bit, used = first + n_blocks * d, bit + n_blocks * n_bits, used + n_scales
+    _require(used == len(scales), "scales")
+    return RowCode(tuple(segments))
+
+
+def _name(lattice):
+    """Name of a lattice of the package; other lattices go by their generator."""
+    return lattice.name if lattice in LATTICES.values() else "custom"
+
+
+def _rebuild_lattice(entry, own_lattice):
+    name = _choice(entry, "lattice", (*LATTICES, "custom"))
+    if name != "custom":
+        return LATTICES[name]
+    if own_lattice is None:
+        raise ValueError("it was written with a lattice of the user's own; pass it as lattice=")
+    lattice = get_lattice(own_lattice)
+    if isinstance(lattice, Z) or not np.array_equal(lattice.generator, entry["generator"]):
+        raise ValueError("the lattice passed has another generator than the one it was written with")
+    return lattice
+
+
+def _require(condition, name):
+    if not condition:
+        raise ValueError(f"the codec's {name} is impossible")
+
+
+def _integer(entry, name, least, most):
+    value = entry[name]
+    _require(type(value) is int and least <= value <= most, name)
+    return value
+
+
+def _real(entry, name):
+    value = entry[name]
+    _require(type(value) in (int, float) and 0 <= value <= 1, name)
+    return float(value)
+
+
+def _choice(entry, name, choices):
+    value = entry[name]
+    _require(any(value is c or (type(value) is type(c) and value == c) for c in choices), name)
+    return value
+
+
+def _array(arrays, name, dtype, shape):
+    array = arrays[name]
+    _require(array.dtype == dtype and array.shape == shape, name)
+    _require(dtype == np.int8 or bool(np.isfinite(array).all()), name)
+    return np.ascontiguousarray(array)

@@ -1,0 +1,19 @@
+"""The one place that chooses between kernels: portable or SIMD, batch or single.
+
+So far every machine takes the portable kernels, which rely on the compiler's vectoriser.
+"""
+
+from ._hadamard import rotate, rotate_back
+from ._nested import decode_blocks, encode_blocks
+from ._rows import centre_rows, scale_rows
+from ._top_k import update_top_k
+
+__all__ = [
+    "centre_rows",
+    "decode_blocks",
+    "encode_blocks",
+    "rotate",
+    "rotate_back",
+    "scale_rows",
+    "update_top_k",
+]

@@ -1,0 +1,347 @@
+"""Quantization of rows with nested lattices, as a transformer."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from ._codec import make_codec
+from ._sklearn_compat import HasMethods, Interval, StrOptions, fit_context, validate_data
+from ._threads import run_in_threads, single_threaded_blas
+from .lattices import LATTICES, get_lattice
+from .quantized_matrix import QuantizedMatrix
+
+
+class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Compress rows to a chosen number of bits per feature with nested lattices.
+
+    A row is centred, rotated by a random rotation, scaled, and coded block by block with a
+    nested-lattice code [1]_, [2]_: the nearest lattice point, named by its coset. At 4 bits the
+    squared error is about .006 of the energy, a third less than the best scalar quantizer's.
+
+    Parameters
+    ----------
+    bits : float, default=4.0
+        Budget of bits per feature for the code words of a row, a ceiling; row terms come on top,
+        see `bits_per_feature_`. Up to 16 bits are used. Between the rates of two codes the blocks
+        of a row mix them; below one bit only a random share of the rotated coordinates is coded.
+    lattice : {"Z", "A2", "D4", "E8"} or lattice object, default="E8"
+        The lattice. An object of your own needs what `skquant.lattices.Lattice` has, and is served
+        by slower NumPy code.
+    rotation : {"hadamard", "orthogonal", None}, default="hadamard"
+        "hadamard" takes random signs and fast Walsh-Hadamard transforms, "orthogonal" a dense
+        matrix drawn from the Haar measure. None does not rotate: the codes then
+        fit only data whose coordinates are alike already.
+    coding : {"fixed"}, default="fixed"
+        "fixed" gives every block of every row its own fixed bits, for random access.
+    center : {"features", "rows", False}, default="features"
+        What is subtracted first: the mean of each feature, which becomes part of the codec; the
+        mean of each row, which becomes a row term; or nothing.
+    output : {"dequantized", "codes"}, default="dequantized"
+        What `transform` gives: the reconstruction, float features one for one, or the packed
+        bytes of the rows.
+    random_state : int, RandomState instance or None, default=None
+        Draws the rotation; an int gives the same bytes each time.
+    n_jobs : int, default=None
+        Number of threads; None means 1. It does not change the result.
+
+    Attributes
+    ----------
+    bits_per_feature_ : float
+        What a compressed row really takes: 8 times its bytes over the number of features, row
+        terms and padding to whole bytes included.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, when `X` had names that are all strings.
+    lattice_ : lattice object
+        The lattice in use.
+    mean_ : ndarray of shape (n_features_in_,)
+        The centre of the features; zero unless ``center="features"``.
+    n_features_in_ : int
+        Number of features.
+    scales_ : list of ndarray
+        The scales of each code that the blocks of a row use.
+
+    See Also
+    --------
+    QuantizedMatrix : What `compress` gives.
+    QuantizedKNeighborsClassifier : Searches among compressed rows.
+
+    References
+    ----------
+    .. [1] O. Ordentlich and Y. Polyanskiy, "Optimal Quantization for Matrix Multiplication",
+       arXiv:2410.13780, 2024.
+    .. [2] S. Savkin et al., "NestQuant: Nested Lattice Quantization for Matrix Products and LLMs",
+       arXiv:2502.09720, 2025.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skquant import LatticeQuantizer
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> quantizer = LatticeQuantizer(bits=3, random_state=0).fit(X)
+    >>> quantizer.bits_per_feature_
+    3.5
+    >>> quantizer.score(X) > -0.03
+    True
+    >>> codes = quantizer.compress(X)
+    >>> X.nbytes // codes.nbytes
+    17
+    """
+
+    _parameter_constraints: dict = {
+        "bits": [Interval(Real, 0, None, closed="neither")],
+        "lattice": [StrOptions(set(LATTICES)), HasMethods("closest_point")],
+        "rotation": [StrOptions({"hadamard", "orthogonal"}), None],
+        "coding": [StrOptions({"fixed"})],
+        "center": [StrOptions({"features", "rows"}), "boolean"],
+        "output": [StrOptions({"dequantized", "codes"})],
+        "random_state": ["random_state"],
+        "n_jobs": [Integral, None],
+    }
+
+    def __init__(
+        self,
+        bits=4.0,
+        *,
+        lattice="E8",
+        rotation="hadamard",
+        coding="fixed",
+        center="features",
+        output="dequantized",
+        random_state=None,
+        n_jobs=None,
+    ):
+        self.bits = bits
+        self.lattice = lattice
+        self.rotation = rotation
+        self.coding = coding
+        self.center = center
+        self.output = output
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn the centre and draw the rotation.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows of any real dtype, read in blocks.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : LatticeQuantizer
+            The fitted quantizer.
+
+        Raises
+        ------
+        TypeError
+            If `X` is sparse.
+        ValueError
+            If a parameter is out of its range, `bits` does not pay for one bit a row, or `X` is
+            empty or holds NaN or infinity.
+        """
+        X = validate_data(self, X, dtype="numeric")
+        if self.center is True:
+            raise ValueError('center must be "features", "rows" or False, got True.')
+        mean = np.zeros(X.shape[1])
+        if self.center == "features":
+            mean = _blockwise_mean(X)
+        self.lattice_ = get_lattice(self.lattice)
+        self._codec = make_codec(
+            mean,
+            bits=self.bits,
+            lattice=self.lattice_,
+            rotation=self.rotation,
+            center=self.center,
+            random_state=check_random_state(self.random_state),
+        )
+        return self
+
+    def transform(self, X):
+        """Quantize rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows of any real dtype.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features) or (n_samples, row_bytes)
+            For ``output="dequantized"`` the reconstruction, float64 for float64 and float32 for all
+            else; for ``output="codes"`` the uint8 bytes of the rows.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+            As `compress` does.
+        """
+        X = self._validate_rows(X)
+        codec = self._codec
+        if self.output == "codes":
+            return self._encode(X)
+        dtype = np.float64 if X.dtype == np.float64 else np.float32
+        out = np.empty(X.shape, dtype)
+
+        def reconstruct(rows):
+            out[rows] = codec.decode(codec.encode(X[rows]), dtype)
+
+        self._run(reconstruct, codec.blocks(len(X)))
+        return out
+
+    def inverse_transform(self, X):
+        """Take back to rows what `transform` gives.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, row_bytes)
+            For ``output="dequantized"`` the reconstruction, which is returned as it is; for
+            ``output="codes"`` bytes of compressed rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            The reconstruction, float32 from bytes.
+
+        Raises
+        ------
+        NotFittedError
+            If the quantizer is not fitted.
+        ValueError
+            If `X` is of another width or holds no bytes.
+        """
+        check_is_fitted(self)
+        if self.output == "dequantized":
+            X = check_array(X, dtype=[np.float64, np.float32])
+            width = self.n_features_in_
+        else:
+            X = check_array(X, dtype="numeric")
+            width = self._codec.row_bytes
+        if X.shape[1] != width:
+            raise ValueError(
+                f"X has {X.shape[1]} columns, but LatticeQuantizer is expecting {width}."
+            )
+        if self.output == "dequantized":
+            return X
+        if not np.array_equal(X, X.astype(np.uint8)):
+            raise ValueError("X must hold the bytes of compressed rows, integers in [0, 255].")
+        return QuantizedMatrix(self._codec, X.astype(np.uint8, order="C"), np.float32).toarray()
+
+    def compress(self, X):
+        """Compress rows to a `QuantizedMatrix`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows of any real dtype.
+
+        Returns
+        -------
+        QuantizedMatrix of shape (n_samples, n_features)
+            Its dtype is float64 for float64 and float32 for all else.
+
+        Raises
+        ------
+        NotFittedError
+            If the quantizer is not fitted.
+        TypeError
+            If `X` is sparse.
+        ValueError
+            If `X` is of another width, empty, or holds NaN, infinity or a row whose norm exceeds
+            the largest float32.
+        """
+        X = self._validate_rows(X)
+        dtype = np.float64 if X.dtype == np.float64 else np.float32
+        return QuantizedMatrix(self._codec, self._encode(X), dtype)
+
+    def score(self, X, y=None):
+        """Give minus the normalised mean squared error of the reconstruction.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        float
+            Minus the squared error over the squared deviations from the feature means of `X`; 0
+            is exact.
+        """
+        from .metrics import nmse_scorer
+
+        return nmse_scorer(self, X)
+
+    @property
+    def bits_per_feature_(self):
+        """Bits of a compressed row over the number of features, everything included."""
+        return self._codec.bits_per_entry
+
+    @property
+    def mean_(self):
+        """The centre of the features."""
+        return self._codec.mean
+
+    @property
+    def scales_(self):
+        """The scales of each code that the blocks of a row use."""
+        return [segment.code.scales for segment in self._codec.row_code.segments]
+
+    def get_feature_names_out(self, input_features=None):
+        """Get the names of the output features.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Names of the input features; None means those seen in `fit`.
+
+        Returns
+        -------
+        ndarray of str objects
+            The input names where `transform` gives features one for one; names of the bytes for
+            ``output="codes"``.
+        """
+        names = super().get_feature_names_out(input_features)
+        if self.output == "dequantized":
+            return names
+        return np.asarray([f"byte{i}" for i in range(self._codec.row_bytes)], dtype=object)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = (
+            ["float64", "float32"] if self.output == "dequantized" else []
+        )
+        return tags
+
+    def _validate_rows(self, X):
+        check_is_fitted(self)
+        return validate_data(self, X, reset=False, dtype="numeric")
+
+    def _encode(self, X):
+        packed = np.empty((len(X), self._codec.row_bytes), np.uint8)
+
+        def encode(rows):
+            packed[rows] = self._codec.encode(X[rows])
+
+        self._run(encode, self._codec.blocks(len(X)))
+        return packed
+
+    def _run(self, function, blocks):
+        with single_threaded_blas():
+            run_in_threads(function, blocks, self.n_jobs)
+
+
+def _blockwise_mean(X):
+    """Mean of each feature in double precision, without a double-precision copy of X."""
+    total, block = np.zeros(X.shape[1]), max(1, 2**18 // X.shape[1])
+    for start in range(0, len(X), block):
+        total += X[start : start + block].sum(axis=0, dtype=np.float64)
+    return total / len(X)

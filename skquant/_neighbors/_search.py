@@ -1,0 +1,88 @@
+"""Search among compressed rows: panels are decoded, multiplied and reduced to the k nearest.
+
+With x the row, c the centre, r = x - c and u what the row's code words decode to,
+
+    ‖q - x‖² = ‖q - c‖² + ‖r‖² - 2 ⟨q - c, r⟩,    ⟨q, x⟩ = ⟨q - c, r⟩ + ⟨r, c⟩ + ⟨q, c⟩,
+
+where ‖r‖² and ⟨r, c⟩ are row terms and only ⟨q - c, r⟩ ≈ ‖r‖²/⟨r, u⟩ ⟨q - c, u⟩ is estimated, without
+bias. What remains of a panel is an offset and a factor for each row and one matrix product.
+"""
+
+import numpy as np
+
+from .._kernels._dispatch import centre_rows, scale_rows, update_top_k
+from .._threads import run_in_threads, single_threaded_blas, thread_count
+
+PANEL_ROWS = 1024
+QUERY_BLOCK = 256
+
+
+def search(codes, queries, k, *, metric, n_jobs=None):
+    """Find the k nearest compressed rows of each query.
+
+    Parameters
+    ----------
+    codes : QuantizedMatrix of shape (n_rows, n_features)
+        The rows.
+    queries : ndarray of shape (n_queries, n_features)
+        Finite float32 or float64.
+    k : int
+        At most `n_rows`.
+    metric : {"sqeuclidean", "inner_product"}
+        "inner_product" counts negated products as distances.
+    n_jobs : int, default=None
+        Number of threads; it does not change the result.
+
+    Returns
+    -------
+    distances : float64 ndarray of shape (n_queries, k)
+        Ascending.
+    indices : int64 ndarray of shape (n_queries, k)
+        Rows; of equal distances the smallest first.
+    """
+    codec = codes._codec
+    energy, centre_product = np.empty(len(queries)), np.empty(len(queries))
+    no_offset = np.zeros(len(queries))
+    centre_rows(queries, codec.mean, no_offset, energy, centre_product)
+    length = np.sqrt(energy)
+    unit = np.empty(queries.shape, np.float32)
+    inverse = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
+    scale_rows(queries, codec.mean, no_offset, inverse, unit)
+    coordinates = codec.to_coordinates(unit)
+
+    def search_part(panels):
+        return _search_panels(codes, coordinates, length, panels, k, metric)
+
+    panels = list(range(0, len(codes), PANEL_ROWS))
+    parts = [part for part in np.array_split(panels, thread_count(n_jobs)) if len(part)]
+    with single_threaded_blas():
+        found = run_in_threads(search_part, parts, n_jobs)
+    distances = np.concatenate([d for d, _ in found], axis=1)
+    indices = np.concatenate([i for _, i in found], axis=1)
+    order = np.lexsort((indices, distances), axis=1)[:, :k]
+    distances = np.take_along_axis(distances, order, axis=1)
+    indices = np.take_along_axis(indices, order, axis=1)
+    centre_energy = codec.mean @ codec.mean
+    query_offset = energy if metric == "sqeuclidean" else -centre_product - centre_energy
+    return distances + query_offset[:, None], indices
+
+
+def _search_panels(codes, coordinates, length, panels, k, metric):
+    """Find the k nearest rows in some panels: heaps of distances, less the query's own part."""
+    distances = np.full((len(coordinates), k), np.inf)
+    indices = np.full((len(coordinates), k), np.iinfo(np.int64).max)
+    for first in panels:
+        packed = codes._rows[first : first + PANEL_ROWS]
+        panel, decoded_norm, terms = codes._codec.decode_panel(packed)
+        factor = terms.unbiased_factor(decoded_norm)
+        if metric == "sqeuclidean":
+            scale, offset = -2 * factor, terms.norm**2
+        else:
+            scale, offset = -factor, -terms.centre_product
+        for start in range(0, len(coordinates), QUERY_BLOCK):
+            block = slice(start, start + QUERY_BLOCK)
+            products = coordinates[block] @ panel
+            update_top_k(
+                products, length[block], scale, offset, first, distances[block], indices[block]
+            )
+    return distances, indices

@@ -1,0 +1,274 @@
+"""The nested-lattice code of a block.
+
+A block x of d coordinates is scaled, quantized to the lattice Λ and named by its coset modulo qΛ
+(Conway and Sloane, *A fast encoding method for lattice codes and quantizers*, 1983; used for
+matrix products by Ordentlich and Polyanskiy, arXiv:2410.13780, and NestQuant, arXiv:2502.09720):
+
+    encode   t = Q(x/β + μ),   c = G⁻¹ t mod q
+    decode   y = G c,   t = y - q Q((y - a)/q),   x̂ = β (t - μ)
+
+The decoder finds the coset leader, the member of the coset inside the cell qV + a. The shift a
+keeps every point off the cell's boundary, so that encoder and decoder never break a tie apart, and
+μ, the mean of the leaders, centres the code. Three things differ from the textbook code:
+
+* **Union of scales.** β is the best of K scales, chosen for each block and sent along.
+* **Projection on overload.** A point t that is no leader would be decoded a whole qβ away. The
+  encoder shrinks x along its ray until it fits instead.
+* **Repetition.** A lattice of few dimensions is repeated to fill a block, so that the choice
+  of scale costs every lattice equally little.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from ._kernels._dispatch import decode_blocks, encode_blocks
+from ._kernels._nested import Code
+from .lattices import A2, D4, E8, Lattice, Z
+
+BLOCK = 8
+MAX_WORD_BITS = 48  # words stay exact in a double while their digits are split off
+_KERNEL_LATTICES = {Z: 0, A2: 1, D4: 2, E8: 3}
+
+
+class Repeated(Lattice):
+    """The direct sum of copies of a lattice."""
+
+    def __init__(self, lattice, copies):
+        self.lattice = lattice
+        self.copies = copies
+        self.generator = np.kron(np.eye(copies), lattice.generator)
+
+    def closest_point(self, x):
+        """Find the closest points copy by copy."""
+        d = self.lattice.generator.shape[0]
+        return self.lattice.closest_point(x.reshape(-1, d)).reshape(x.shape)
+
+
+def fill_block(lattice):
+    """Repeat a lattice to fill a block of eight coordinates, at least once."""
+    return Repeated(lattice, max(1, BLOCK // lattice.generator.shape[0]))
+
+
+def word_layout(dimension, q, n_bits):
+    """Split a block's digits into words of at most 48 bits; the last word takes the scale.
+
+    Returns
+    -------
+    word_digits : int
+        Digits in a word; the last word may have fewer.
+    word_bits : ndarray of shape (n_words,)
+        Bits of each word; they sum to `n_bits`.
+    """
+    n_words = -(-n_bits // MAX_WORD_BITS)
+    word_digits = -(-dimension // n_words)
+    word_bits = np.full(n_words, int(np.ceil(word_digits * np.log2(q) - 1e-9)))
+    word_bits[-1] = n_bits - word_bits[:-1].sum()
+    return word_digits, word_bits
+
+
+def count_scales(dimension, q, n_bits):
+    """Count the scales that n_bits leave room for beside the digits."""
+    word_digits, word_bits = word_layout(dimension, q, n_bits)
+    last_digits = dimension - word_digits * (len(word_bits) - 1)
+    if word_bits.max() > MAX_WORD_BITS:
+        return 0
+    return int(2.0 ** word_bits[-1] / float(q) ** last_digits)
+
+
+@dataclass(frozen=True, eq=False)
+class NestedLatticeCode:
+    """A code for blocks of d coordinates of unit variance.
+
+    Parameters
+    ----------
+    lattice : Repeated
+        Λ, the lattice of a block.
+    q : int
+        Nesting ratio.
+    scales : ndarray of shape (n_scales,)
+        β, ascending.
+    n_bits : int
+        Bits of a block, the choice of the scale included.
+    distortion : float
+        Expected squared error of a coordinate when the input is Gaussian.
+    """
+
+    lattice: Repeated
+    q: int
+    scales: np.ndarray
+    n_bits: int
+    distortion: float
+
+    @property
+    def dimension(self):
+        """Coordinates of a block, d."""
+        return self.lattice.dimension
+
+    @property
+    def dtype(self):
+        """Precision of the arithmetic: fine nesting needs more than float32 has."""
+        return np.dtype(np.float32 if self.q <= 128 else np.float64)
+
+    @cached_property
+    def parameters(self):
+        """The code as the kernels take it."""
+        real, base = self.dtype.type, self.lattice.lattice
+        shift, centroid = coset_leaders(base, self.q, self.lattice.copies)
+        word_digits, word_bits = word_layout(self.dimension, self.q, self.n_bits)
+        return Code(
+            lattice=_KERNEL_LATTICES.get(type(base), -1),
+            q=real(self.q),
+            scales=self.scales.astype(real),
+            shift=shift.astype(real),
+            centroid=centroid.astype(real),
+            origin=self.lattice.closest_point(centroid[None])[0].astype(real),
+            bisections=4 if self.q > 5 else 8,
+            generator=self.lattice.generator.astype(real),
+            inverse_generator=np.linalg.inv(self.lattice.generator).astype(real),
+            word_digits=word_digits,
+            word_bits=word_bits,
+        )
+
+    def encode(self, rows, first, n_blocks, bit, codes, moments):
+        """Encode blocks of normalised rows into zeroed code bytes, from a given bit on.
+
+        `moments`, (n_rows, 2), gets added the product of each row with what it decodes to, and
+        the square of the latter.
+        """
+        if self.parameters.lattice >= 0:
+            rows = rows.astype(self.dtype, copy=False)
+            encode_blocks(self.parameters, rows, first, n_blocks, bit, codes, moments)
+            return
+        x = rows[:, first : first + n_blocks * self.dimension].astype(float)
+        points, choice = _quantize(self, x.reshape(-1, self.dimension))
+        words = _pack_words(self, points, choice).reshape(len(rows), -1)
+        _put_words(words, np.tile(self.parameters.word_bits, n_blocks), bit, codes)
+        decoded = self.scales[choice][:, None] * (points - self.parameters.centroid)
+        decoded = decoded.reshape(x.shape)
+        moments[:, 0] += np.einsum("ij,ij->i", x, decoded)
+        moments[:, 1] += np.einsum("ij,ij->i", decoded, decoded)
+
+    def decode(self, codes, first, n_blocks, bit, panel):
+        """Decode blocks into a panel of shape (n_coordinates, n_rows)."""
+        if self.parameters.lattice >= 0:
+            if panel.dtype == self.dtype:
+                decode_blocks(self.parameters, codes, first, n_blocks, bit, panel)
+            else:
+                fine = np.empty(panel.shape, self.dtype)
+                decode_blocks(self.parameters, codes, first, n_blocks, bit, fine)
+                stop = first + n_blocks * self.dimension
+                panel[first:stop] = fine[first:stop]
+            return
+        words = _get_words(codes, np.tile(self.parameters.word_bits, n_blocks), bit)
+        blocks = _unpack_words(self, words.reshape(-1, len(self.parameters.word_bits)))
+        panel[first : first + n_blocks * self.dimension] = blocks.reshape(len(codes), -1).T
+
+
+@lru_cache(maxsize=256)
+def coset_leaders(lattice, q, copies):
+    """Describe the coset leaders of Λ/qΛ in the cell qV + a.
+
+    Returns
+    -------
+    shift : ndarray of shape (copies * dimension,)
+        a, small and generic.
+    centroid : ndarray of shape (copies * dimension,)
+        μ, the mean of the leaders, from all of them or a fixed sample.
+    """
+    generator = np.asarray(lattice.generator, dtype=float)
+    d = len(generator)
+    shift = np.asarray(lattice.generic_point)
+    if q > 64:  # the cell is symmetric about a, and its rim counts for little
+        return np.tile(shift, copies), np.tile(shift, copies)
+    if q**d <= 2**16:
+        digits = np.indices((q,) * d).reshape(d, -1).T
+    else:
+        digits = np.random.RandomState(0).randint(q, size=(2**16, d))
+    centroid = _leaders(lattice, q, shift, digits @ generator).mean(axis=0)
+    return np.tile(shift, copies), np.tile(centroid, copies)
+
+
+def _leaders(lattice, q, shift, points):
+    """Reduce lattice points to the leaders of their cosets."""
+    return points - q * lattice.closest_point((points - shift) / q)
+
+
+def _quantize(code, x):
+    """Find the best word of each block as the kernels do: lattice points and scale indices.
+
+    The kernels know how large a cell must be to hold x. Here every scale is tried instead, coarse
+    to fine, and the bisection below the finest that fits starts from the whole ray.
+    """
+    p, n_scales = code.parameters, len(code.scales)
+    best = np.tile(p.origin.astype(float), (len(x), 1))
+    choice, least = np.zeros(len(x), int), np.full(len(x), np.inf)
+
+    def attempt(scale, shrink):
+        beta = code.scales[scale][:, None]
+        point = code.lattice.closest_point(x * (shrink[:, None] / beta) + p.centroid)
+        valid = (_leaders(code.lattice, code.q, p.shift, point) == point).all(axis=1)
+        error = ((x - beta * (point - p.centroid)) ** 2).sum(axis=1)
+        better = valid & (error < least)
+        best[better], choice[better], least[better] = point[better], scale[better], error[better]
+        return valid
+
+    fits = np.full(len(x), n_scales)
+    for k in range(n_scales - 1, -1, -1):
+        fits[attempt(np.full(len(x), k), np.ones(len(x)))] = k
+    below = np.maximum(fits - 1, 0)
+    low, high = np.zeros(len(x)), np.ones(len(x))
+    for _ in range(8):
+        shrink = (low + high) / 2
+        valid = attempt(below, shrink)
+        low, high = np.where(valid, shrink, low), np.where(valid, high, shrink)
+    return best, choice
+
+
+def _pack_words(code, points, choice):
+    """Name lattice points and scales by words, (n_blocks, n_words)."""
+    p = code.parameters
+    coordinates = np.rint(points @ np.linalg.inv(code.lattice.generator))
+    digits = np.mod(coordinates, code.q).astype(np.uint64)
+    words = np.zeros((len(points), len(p.word_bits)), np.uint64)
+    words[:, -1] = choice
+    for axis in range(code.dimension - 1, -1, -1):
+        word = axis // p.word_digits
+        words[:, word] = words[:, word] * np.uint64(code.q) + digits[:, axis]
+    return words
+
+
+def _unpack_words(code, words):
+    """Decode words of shape (n_blocks, n_words) to points of shape (n_blocks, dimension)."""
+    p, words = code.parameters, words.copy()
+    digits = np.empty((len(words), code.dimension))
+    for axis in range(code.dimension):
+        word = axis // p.word_digits
+        words[:, word], digits[:, axis] = np.divmod(words[:, word], np.uint64(code.q))
+    choice = np.minimum(words[:, -1], len(code.scales) - 1).astype(int)
+    leaders = _leaders(code.lattice, code.q, p.shift, digits @ code.lattice.generator)
+    return code.scales[choice][:, None] * (leaders - p.centroid)
+
+
+def _put_words(words, widths, bit, codes):
+    """Write words of given widths side by side, least significant bit first."""
+    bits = [np.zeros((len(words), bit % 8), np.uint64)]
+    for i, width in enumerate(widths):
+        bits.append((words[:, [i]] >> np.arange(width, dtype=np.uint64)) & np.uint64(1))
+    bits = np.hstack(bits).astype(np.uint8)
+    packed = np.packbits(bits, axis=1, bitorder="little")
+    codes[:, bit // 8 : bit // 8 + packed.shape[1]] |= packed
+
+
+def _get_words(codes, widths, bit):
+    """Read words of given widths that lie side by side."""
+    stop = bit + int(widths.sum())
+    bits = np.unpackbits(codes[:, bit // 8 : -(-stop // 8)], axis=1, bitorder="little")
+    bits = bits[:, bit % 8 :].astype(np.uint64)
+    words, start = np.empty((len(codes), len(widths)), np.uint64), 0
+    for i, width in enumerate(widths):
+        powers = np.uint64(1) << np.arange(width, dtype=np.uint64)
+        words[:, i] = bits[:, start : start + width] @ powers
+        start += width
+    return words

@@ -1,0 +1,129 @@
+"""The code of a whole row: which nested-lattice code each of its blocks takes.
+
+A row's bits are spent on its blocks. Most budgets lie between the rates of two codes on the lower
+convex hull of (bits, distortion); some blocks then take the one and some the other. The few
+coordinates that fill no block take uniform scalar quantization.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._nested_code import NestedLatticeCode, fill_block
+from ._scales import MAX_BITS_PER_ENTRY, available_bits, code_for, scalar_code
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """Consecutive blocks of a row with the same code.
+
+    Parameters
+    ----------
+    code : NestedLatticeCode
+        The code of each block.
+    first : int
+        The first coordinate.
+    n_blocks : int
+        Number of blocks.
+    bit : int
+        The first bit in the row.
+    """
+
+    code: NestedLatticeCode
+    first: int
+    n_blocks: int
+    bit: int
+
+
+@dataclass(frozen=True, eq=False)
+class RowCode:
+    """A code for rows of unit variance.
+
+    Parameters
+    ----------
+    segments : tuple of Segment
+        They cover the coordinates and the bits without gaps.
+    """
+
+    segments: tuple
+
+    @property
+    def n_coordinates(self):
+        """Number of coded coordinates."""
+        last = self.segments[-1]
+        return last.first + last.n_blocks * last.code.dimension
+
+    @property
+    def n_bytes(self):
+        """Bytes of a row."""
+        last = self.segments[-1]
+        return -(-(last.bit + last.n_blocks * last.code.n_bits) // 8)
+
+    @property
+    def distortion(self):
+        """Expected squared error of a coordinate when the row is Gaussian."""
+        total = sum(s.n_blocks * s.code.dimension * s.code.distortion for s in self.segments)
+        return total / self.n_coordinates
+
+    def encode(self, rows, codes):
+        """Encode rows of shape (n_rows, n_coordinates) into zeroed bytes.
+
+        Returns
+        -------
+        moments : ndarray of shape (n_rows, 2)
+            ⟨w, u⟩ and ‖u‖² of each row w and what it decodes to, u.
+        """
+        moments = np.zeros((len(rows), 2))
+        for s in self.segments:
+            s.code.encode(rows, s.first, s.n_blocks, s.bit, codes, moments)
+        return moments
+
+    def decode(self, codes):
+        """Decode rows into a float32 panel of shape (n_coordinates, n_rows)."""
+        panel = np.empty((self.n_coordinates, len(codes)), np.float32)
+        for s in self.segments:
+            s.code.decode(codes, s.first, s.n_blocks, s.bit, panel)
+        return panel
+
+
+def spend_bits(lattice, n_coordinates, n_bits):
+    """Choose the code of each block so that a row's bits are spent.
+
+    Parameters
+    ----------
+    lattice : lattice object
+        The lattice of the blocks.
+    n_coordinates : int
+        Coordinates of a row.
+    n_bits : int
+        Bits of a row, at least one a coordinate; what is beyond 16 a coordinate is not used.
+
+    Returns
+    -------
+    RowCode
+    """
+    n_bits = min(n_bits, MAX_BITS_PER_ENTRY * n_coordinates)
+    d = fill_block(lattice).dimension
+    n_blocks, n_left = divmod(n_coordinates, d)
+    left_bits = n_bits * n_left // n_coordinates
+    segments, bit = [], 0
+    for code, count in _mix(lattice, n_blocks, n_bits - left_bits):
+        first = sum(s.n_blocks * d for s in segments)
+        segments.append(Segment(code, first, count, bit))
+        bit += count * code.n_bits
+    if n_left:
+        left_bits = min(n_bits - bit, MAX_BITS_PER_ENTRY * n_left)
+        segments.append(Segment(scalar_code(n_left, left_bits), n_blocks * d, 1, bit))
+    return RowCode(tuple(segments))
+
+
+def _mix(lattice, n_blocks, n_bits):
+    """Divide the blocks between the two codes next to the budget: (code, blocks), fine first."""
+    if n_blocks == 0:
+        return []
+    choices = available_bits(lattice)
+    low = max(bits for bits in choices if bits * n_blocks <= n_bits)
+    high = min((bits for bits in choices if bits > low), default=low + 1)
+    n_high = (n_bits - n_blocks * low) // (high - low) if high in choices else 0
+    counts = [(high, n_high), (low, n_blocks - n_high)]
+    return [(code_for(lattice, bits), count) for bits, count in counts if count]

@@ -1,0 +1,199 @@
+"""Row terms: the few numbers that stand beside the code words of each row.
+
+Write r for a centred row and u for what its code words decode to, in arbitrary units. The least
+squares reconstruction of r is (A/‖u‖) u with the amplitude A = ⟨r, u⟩/‖u‖. The unbiased
+estimate of a product ⟨q, r⟩ is ‖r‖²/⟨r, u⟩ ⟨q, u⟩. With the alignment γ = ⟨r, u⟩/(‖r‖ ‖u‖) the one
+factor is ‖r‖ γ/‖u‖ and the other ‖r‖/(γ ‖u‖), and ‖u‖ can be had from the code words.
+
+* ``center="features"`` stores ‖r‖, γ as log2 of the signal-to-noise ratio γ²/(1 - γ²) in steps of
+  1/6, and the cosine of r and the centre c, so that ‖x‖ and ⟨x, c⟩ are exact in any distance.
+* ``center="rows"`` stores A and the row's mean; ``center=False`` stores A. There γ is the one that the
+  code has on Gaussian rows.
+
+Magnitudes keep the exponent of a float32 and the leading `mantissa` bits; a row's mean is rounded
+before it is subtracted, so that no error comes of it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+ALIGNMENT_BITS = 7
+ALIGNMENT_STEPS = 6.0  # a bit of signal-to-noise ratio
+ALIGNMENT_LOWEST = -5.0  # log2 of the ratio at level 1; level 0 says that nothing was coded
+
+
+@dataclass(frozen=True)
+class RowTerms:
+    """The terms of a run of rows, arrays of shape (n_rows,), float64.
+
+    Parameters
+    ----------
+    norm : ndarray
+        ‖r‖.
+    alignment : ndarray
+        γ in [0, 1].
+    centre_product : ndarray
+        ⟨r, c⟩.
+    row_mean : ndarray
+        The mean that was subtracted from the row's entries.
+    """
+
+    norm: np.ndarray
+    alignment: np.ndarray
+    centre_product: np.ndarray
+    row_mean: np.ndarray
+
+    def least_squares_factor(self, decoded_norm):
+        """Give the factor of u that reconstructs r, from ‖u‖."""
+        return _divide(self.norm * self.alignment, decoded_norm)
+
+    def unbiased_factor(self, decoded_norm):
+        """Give the factor of ⟨q, u⟩ that estimates ⟨q, r⟩, from ‖u‖."""
+        return _divide(self.norm, self.alignment * decoded_norm)
+
+
+def _divide(numerator, denominator):
+    """Divide, where nothing over nothing is nothing."""
+    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
+
+
+@dataclass(frozen=True)
+class TermLayout:
+    """Which terms a row has, and in how many bits.
+
+    Parameters
+    ----------
+    center : {"features", "rows", False}
+        What is subtracted from the rows.
+    mantissa : {8, 12, 16}
+        Leading bits of a magnitude behind its exponent.
+    gaussian_alignment : float
+        γ of Gaussian rows, used where rows do not store their own.
+    """
+
+    center: str | bool
+    mantissa: int
+    gaussian_alignment: float
+
+    @classmethod
+    def choose(cls, center, n_features, distortion):
+        """Choose the bits so that rounding the terms adds little to the error of the code.
+
+        Where the terms are to be exact in distances, a step is at most the standard error of the
+        product of unit vectors; where they only scale the reconstruction, rounding adds at
+        most a hundredth to the squared error.
+        """
+        if center == "features":
+            target, choices = np.sqrt(distortion / n_features), (8, 12, 16)
+        else:
+            target, choices = np.sqrt(0.12 * distortion), (8, 16)
+        fitting = [m for m in choices if 2.0**-m <= target]
+        return cls(center, min(fitting, default=16), float(np.sqrt(max(1 - distortion, 0.0))))
+
+    @property
+    def widths(self):
+        """Bits of each term, in the order in which they are stored."""
+        magnitude = 8 + self.mantissa
+        if self.center == "features":
+            return magnitude, ALIGNMENT_BITS, self.mantissa + 1
+        return (magnitude, magnitude) if self.center == "rows" else (magnitude,)
+
+    @property
+    def n_bytes(self):
+        """Bytes of a row's terms."""
+        return -(-sum(self.widths) // 8)
+
+    def round_mean(self, mean):
+        """Round rows' means to what is stored of them."""
+        return _unpack_signed(_pack_signed(mean, self.mantissa), self.mantissa)
+
+    def pack(self, norm, alignment, centre_cosine, row_mean):
+        """Pack the terms of rows into bytes, (n_rows, n_bytes)."""
+        if self.center == "features":
+            levels = [
+                _pack_magnitude(norm, self.mantissa),
+                _pack_alignment(alignment),
+                _pack_cosine(centre_cosine, self.mantissa),
+            ]
+        else:
+            levels = [_pack_magnitude(norm * alignment, self.mantissa)]
+        if self.center == "rows":
+            levels.append(_pack_signed(row_mean, self.mantissa))
+        word, shift = np.zeros(len(norm), np.uint64), 0
+        for level, width in zip(levels, self.widths, strict=True):
+            word |= level.astype(np.uint64) << np.uint64(shift)
+            shift += width
+        return word.astype("<u8")[:, None].view(np.uint8)[:, : self.n_bytes]
+
+    def unpack(self, packed, centre_norm):
+        """Unpack bytes of shape (n_rows, n_bytes) into `RowTerms`."""
+        words = np.zeros((len(packed), 8), np.uint8)
+        words[:, : self.n_bytes] = packed
+        word, levels = words.view("<u8")[:, 0].astype(np.uint64), []
+        for width in self.widths:
+            levels.append((word & np.uint64(2**width - 1)).astype(np.int64))
+            word = word >> np.uint64(width)
+        magnitude = _unpack_magnitude(levels[0], self.mantissa)
+        zero = np.zeros_like(magnitude)
+        if self.center == "features":
+            cosine = _unpack_cosine(levels[2], self.mantissa)
+            product = magnitude * cosine * centre_norm
+            return RowTerms(magnitude, _unpack_alignment(levels[1]), product, zero)
+        alignment = np.full_like(magnitude, self.gaussian_alignment)
+        row_mean = _unpack_signed(levels[1], self.mantissa) if self.center == "rows" else zero
+        return RowTerms(_divide(magnitude, alignment), alignment, zero, row_mean)
+
+
+def _pack_magnitude(values, mantissa):
+    """Round to the exponent of a float32 and `mantissa` bits; what is too small becomes zero."""
+    bits = np.asarray(values, np.float32).view(np.uint32).astype(np.int64)
+    dropped = 23 - mantissa
+    level = (bits + (1 << (dropped - 1))) >> dropped
+    largest = (0xFF << mantissa) - 1  # the next would be infinity
+    return np.where(level >> mantissa == 0, 0, np.minimum(level, largest))
+
+
+def _unpack_magnitude(levels, mantissa):
+    """Undo `_pack_magnitude`; the exponent of infinity, which is never packed, reads as zero."""
+    levels = np.where(levels >> mantissa == 0xFF, 0, levels)
+    return (levels << (23 - mantissa)).astype(np.uint32).view(np.float32).astype(np.float64)
+
+
+def _pack_signed(values, mantissa):
+    """Pack a sign and a magnitude of one bit less."""
+    magnitude = _pack_magnitude(np.abs(values), mantissa - 1)
+    return magnitude | (np.signbit(values).astype(np.int64) << (mantissa + 7))
+
+
+def _unpack_signed(levels, mantissa):
+    """Undo `_pack_signed`."""
+    magnitude = _unpack_magnitude(levels & ((1 << (mantissa + 7)) - 1), mantissa - 1)
+    return np.where(levels >> (mantissa + 7), -magnitude, magnitude)
+
+
+def _pack_alignment(alignment):
+    """Take the logarithm of the signal-to-noise ratio to the nearest level."""
+    square = np.clip(alignment, 0, 1) ** 2
+    with np.errstate(divide="ignore"):
+        ratio = np.log2(square) - np.log2(1 - square)
+    levels = np.rint((ratio - ALIGNMENT_LOWEST) * ALIGNMENT_STEPS) + 1
+    return np.clip(np.where(square == 0, 0, levels), 0, 2**ALIGNMENT_BITS - 1).astype(np.int64)
+
+
+def _unpack_alignment(levels):
+    """Undo `_pack_alignment`."""
+    ratio = np.exp2((levels - 1) / ALIGNMENT_STEPS + ALIGNMENT_LOWEST)
+    return np.where(levels == 0, 0.0, np.sqrt(ratio / (1 + ratio)))
+
+
+def _pack_cosine(cosine, mantissa):
+    """Round a number in [-1, 1] to 2^(mantissa + 1) - 1 levels, one of them zero."""
+    half = 2**mantissa - 1
+    return (np.rint(np.clip(cosine, -1, 1) * half) + half).astype(np.int64)
+
+
+def _unpack_cosine(levels, mantissa):
+    """Undo `_pack_cosine`."""
+    half = 2**mantissa - 1
+    return np.clip((levels - half) / half, -1, 1)

@@ -1,0 +1,46 @@
+"""Run blocks of work in threads. The kernels release the interpreter's lock."""
+
+from functools import lru_cache
+
+from joblib import Parallel, delayed, effective_n_jobs
+from threadpoolctl import ThreadpoolController
+
+
+@lru_cache
+def _controller():
+    """Look the thread pools up once; it takes milliseconds."""
+    return ThreadpoolController()
+
+
+def thread_count(n_jobs):
+    """Resolve n_jobs; None means 1 unless a `joblib.parallel_config` says otherwise."""
+    return effective_n_jobs(n_jobs)
+
+
+def run_in_threads(function, tasks, n_jobs):
+    """Call a function with each task, and give the results in order.
+
+    Parameters
+    ----------
+    function : callable
+        Called with one task at a time; it must not depend on the order.
+    tasks : list
+    n_jobs : int or None
+        Threads, as `thread_count` resolves them.
+
+    Returns
+    -------
+    list
+    """
+    tasks = list(tasks)
+    n_threads = min(thread_count(n_jobs), len(tasks))
+    if n_threads <= 1:
+        return [function(task) for task in tasks]
+    return Parallel(n_jobs=n_threads, backend="threading")(
+        delayed(function)(task) for task in tasks
+    )
+
+
+def single_threaded_blas():
+    """Give a context in which matrix products take one thread, since the tasks are parallel."""
+    return _controller().limit(limits=1, user_api="blas")

@@ -1,0 +1,231 @@
+"""Scores of compressed estimators, and a choice among them within a budget of bits.
+
+The scorers are callables ``scorer(estimator, X, y=None)``, as the `scoring` of scikit-learn's
+searches takes them; `within_bit_budget` makes a callable for their `refit`.
+"""
+
+from functools import partial
+from numbers import Real
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_array, gen_batches
+from sklearn.utils.validation import check_is_fitted
+
+__all__ = ["bits_scorer", "nmse_scorer", "within_bit_budget"]
+
+# Floats in a block of rows whose squares are summed at once: 8 MB as float64.
+_BLOCK_FLOATS = 2**20
+
+
+def nmse_scorer(estimator, X, y=None):
+    """Score a fitted estimator by minus the normalised mean squared error of its reconstruction.
+
+    The error is measured in the features of `X`: rows go through `transform` and come back
+    through `inverse_transform`. Of a pipeline, the steps up to and including its last compressing
+    transformer (one with `bits_per_feature_`) go both ways, so that what a reduction of dimensions
+    before it loses is counted; steps after it are not used.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted quantizer, or a fitted `sklearn.pipeline.Pipeline` that contains one.
+    X : array-like of shape (n_samples, n_features)
+        Rows to reconstruct.
+    y : object, default=None
+        Not used; scikit-learn passes it.
+
+    Returns
+    -------
+    score : float
+        Minus the sum of squared errors over the sum of squared deviations of `X` from its feature
+        means: 0 is exact, and -1 is what the means alone would reach. If `X` does not deviate, it
+        is 0 when exact and minus infinity otherwise.
+
+    Raises
+    ------
+    NotFittedError
+        If `estimator` is not fitted.
+    ValueError
+        If nothing in `estimator` compresses and reconstructs, or a step before it has no
+        `inverse_transform`, or `X` is not a finite numeric matrix.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skquant import LatticeQuantizer
+    >>> from skquant.metrics import nmse_scorer
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> coarse, fine = (LatticeQuantizer(bits=b, random_state=0).fit(X) for b in (1, 4))
+    >>> nmse_scorer(coarse, X) < nmse_scorer(fine, X) < 0
+    True
+    """
+    check_is_fitted(estimator)
+    codec = _reconstructing_part(estimator)
+    reconstructed = np.asarray(codec.inverse_transform(codec.transform(X)))
+    X = check_array(X, dtype="numeric")
+    mean = X.mean(axis=0, dtype=np.float64)
+    error = spread = 0.0
+    for rows in gen_batches(len(X), max(1, _BLOCK_FLOATS // X.shape[1])):
+        block = X[rows].astype(np.float64)
+        error += np.square(block - reconstructed[rows]).sum()
+        spread += np.square(block - mean).sum()
+    if spread == 0:
+        return 0.0 if error == 0 else -np.inf
+    return float(-error / spread)
+
+
+def bits_scorer(estimator, X, y=None):
+    """Give the bits per original feature that a fitted estimator stores of a row.
+
+    Everything that is stored with a row counts. Of a pipeline, it is the last compressing step
+    that counts, because what it writes is what is kept: its bits per row, divided by the number
+    of features that enter the pipeline, so that a reduction of dimensions before it pays.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted quantizer or quantized neighbour estimator, or a fitted
+        `sklearn.pipeline.Pipeline` that contains one.
+    X : array-like of shape (n_samples, n_features)
+        Rows as they enter `estimator`; only their width is used.
+    y : object, default=None
+        Not used; scikit-learn passes it.
+
+    Returns
+    -------
+    bits : float
+        Bits per feature, positive: less is better, unlike other scores. Use it as a budget, with
+        `within_bit_budget`, and not as a score to maximise.
+
+    Raises
+    ------
+    NotFittedError
+        If `estimator` is not fitted.
+    ValueError
+        If nothing in `estimator` compresses.
+
+    Examples
+    --------
+    A principal component analysis that halves the width halves the bits:
+
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skquant import QuantizedKNeighborsClassifier
+    >>> from skquant.metrics import bits_scorer
+    >>> X, y = load_digits(return_X_y=True)
+    >>> pipe = make_pipeline(PCA(32), QuantizedKNeighborsClassifier(bits=4)).fit(X, y)
+    >>> bits_scorer(pipe, X) == pipe[-1].codes_.bits_per_entry / 2
+    True
+    """
+    check_is_fitted(estimator)
+    for step in reversed(_steps(estimator)):
+        if hasattr(step, "codes_"):
+            return step.codes_.bits_per_entry * step.codes_.shape[1] / np.shape(X)[1]
+        if hasattr(step, "bits_per_feature_"):
+            return step.bits_per_feature_ * step.n_features_in_ / np.shape(X)[1]
+    raise ValueError(f"bits_scorer found no step that compresses in {estimator!r}.")
+
+
+def within_bit_budget(max_bits, *, score="nmse", bits="bits"):
+    """Make a `refit` that chooses the best score among the candidates within a bit budget.
+
+    Parameters
+    ----------
+    max_bits : float
+        The budget, in the units of the scorer named by `bits`: bits per original feature for
+        `bits_scorer`.
+    score : str, default="nmse"
+        Name of the score to maximise, a key of the search's `scoring`.
+    bits : str, default="bits"
+        Name of the scorer that gives the bits, a key of the search's `scoring`.
+
+    Returns
+    -------
+    refit : callable
+        Takes `cv_results_` and returns the index of the candidate with the highest mean test score
+        among those whose mean test bits are at most `max_bits`; of equal scores, the one with
+        fewer bits, then the first. It can be pickled. When called, it raises ValueError if
+        `cv_results_` lacks one of the two scores, or no candidate is within the budget; candidates
+        whose score is NaN are left aside.
+
+    Raises
+    ------
+    ValueError
+        If `max_bits` is not a positive number.
+
+    Notes
+    -----
+    With a callable `refit`, scikit-learn's searches have `best_estimator_`, `best_index_` and
+    `best_params_`, but no `best_score_`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from skquant import QuantizedKNeighborsClassifier
+    >>> from skquant.metrics import bits_scorer, within_bit_budget
+    >>> X, y = load_digits(return_X_y=True)
+    >>> search = GridSearchCV(
+    ...     QuantizedKNeighborsClassifier(random_state=0),
+    ...     {"bits": [1, 2, 4, 8]},
+    ...     scoring={"accuracy": "accuracy", "bits": bits_scorer},
+    ...     refit=within_bit_budget(5.5, score="accuracy"),
+    ...     cv=3,
+    ... ).fit(X, y)
+    >>> bits_scorer(search.best_estimator_, X) <= 5.5
+    True
+    """
+    if not isinstance(max_bits, Real) or not max_bits > 0:
+        raise ValueError(f"max_bits must be a positive number, got {max_bits!r}.")
+    return partial(_best_within_budget, max_bits=max_bits, score=score, bits=bits)
+
+
+def _best_within_budget(cv_results, *, max_bits, score, bits):
+    missing = [name for name in (score, bits) if f"mean_test_{name}" not in cv_results]
+    if missing:
+        raise ValueError(
+            f"within_bit_budget needs the scores {score!r} and {bits!r}, but the search has no "
+            f"{' and no '.join(map(repr, missing))}: pass scoring={{{score!r}: ..., {bits!r}: "
+            "skquant.metrics.bits_scorer}, or name its scores by the arguments score and bits."
+        )
+    scores = np.asarray(cv_results[f"mean_test_{score}"])
+    costs = np.asarray(cv_results[f"mean_test_{bits}"])
+    scored = np.flatnonzero(~np.isnan(scores) & ~np.isnan(costs))
+    if scored.size == 0:
+        raise ValueError(f"No candidate has both a {score!r} and a {bits!r} that is not NaN.")
+    affordable = scored[costs[scored] <= max_bits]
+    if affordable.size == 0:
+        raise ValueError(
+            f"No candidate is within max_bits={max_bits}: the smallest has "
+            f"{costs[scored].min():.6g} bits."
+        )
+    return affordable[np.lexsort((costs[affordable], -scores[affordable]))[0]]
+
+
+def _steps(estimator):
+    return [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
+
+
+def _reconstructing_part(estimator):
+    """Give the estimator, or the part of the pipeline, that compresses rows and inverts that."""
+    steps = _steps(estimator)
+    ends = [
+        end
+        for end, step in enumerate(steps, start=1)
+        if hasattr(step, "bits_per_feature_") and hasattr(step, "inverse_transform")
+    ]
+    if not ends:
+        raise ValueError(f"nmse_scorer found no quantizer that reconstructs in {estimator!r}.")
+    if not isinstance(estimator, Pipeline):
+        return estimator
+    part = estimator[: ends[-1]]
+    if not hasattr(part, "inverse_transform"):
+        one_way = [
+            type(step).__name__
+            for step in part
+            if hasattr(step, "transform") and not hasattr(step, "inverse_transform")
+        ]
+        raise ValueError(f"nmse_scorer needs inverse_transform of: {', '.join(one_way)}.")
+    return part

@@ -1,0 +1,321 @@
+"""A compressed matrix as a value."""
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator
+
+from . import _file_format
+from ._codec_file import codec_from_file, codec_to_file
+
+KIND = "QuantizedMatrix"
+_DTYPES = {"float32": np.float32, "float64": np.float64}
+
+
+class QuantizedMatrix:
+    """Rows in compressed form, with the codec that decodes them. Immutable and picklable.
+
+    `LatticeQuantizer.compress` makes one. Indexing selects rows, ``@`` multiplies from the codes,
+    a panel of rows at a time, and gives what ``toarray() @`` would give.
+
+    Parameters
+    ----------
+    codec : Codec
+        How rows were compressed.
+    rows : uint8 array of shape (n_rows, row_bytes)
+        The code words and terms of each row; may be memory-mapped.
+    dtype : dtype
+        float32 or float64, the dtype of reconstructions and products.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (n_rows, n_features).
+    dtype : dtype
+        The dtype of `toarray`.
+    nbytes : int
+        Bytes held: rows, and the arrays of the codec.
+    bits_per_entry : float
+        8 times the bytes of a row over the number of features; the codec is not in it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skquant import LatticeQuantizer
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> codes = LatticeQuantizer(bits=4, random_state=0).fit(X).compress(X)
+    >>> codes
+    <QuantizedMatrix of shape (1797, 64), 4.5 bits an entry, 66 kB>
+    >>> codes[:5].toarray().shape
+    (5, 64)
+    >>> (codes @ X[0]).shape
+    (1797,)
+    """
+
+    __array_ufunc__ = None  # so that ndarray @ QuantizedMatrix comes to __rmatmul__
+
+    def __init__(self, codec, rows, dtype=np.float32):
+        self._codec = codec
+        self._rows = rows
+        self.dtype = np.dtype(dtype)
+        if isinstance(rows, np.ndarray):
+            self._rows = rows.view()
+            self._rows.flags.writeable = False
+
+    @property
+    def shape(self):
+        """(n_rows, n_features)."""
+        return len(self._rows), self._codec.n_features
+
+    ndim = 2
+
+    @property
+    def nbytes(self):
+        """Bytes held: rows, and the arrays of the codec."""
+        return self._rows.nbytes + self._codec.nbytes
+
+    @property
+    def bits_per_entry(self):
+        """8 times the bytes of a row over the number of features."""
+        return self._codec.bits_per_entry
+
+    @property
+    def T(self):
+        """The transpose, for products: ``A.T @ M``, ``A @ B.T``."""
+        return TransposedQuantizedMatrix(self)
+
+    def __len__(self):
+        return len(self._rows)
+
+    def __getitem__(self, rows):
+        """Select rows by a slice, indices or a mask; one index gives a matrix of one row."""
+        if isinstance(rows, tuple):
+            raise IndexError("A QuantizedMatrix is indexed by rows only.")
+        if not isinstance(rows, slice):
+            rows = np.atleast_1d(np.asarray(rows))
+            if rows.size == 0:
+                rows = rows.astype(np.intp)
+            if rows.dtype == bool and rows.shape != (len(self),):
+                raise IndexError(f"The mask has shape {rows.shape}, but there are {len(self)} rows.")
+            if rows.ndim != 1 or rows.dtype.kind not in "iub":
+                raise IndexError("Rows are selected by a slice, integers or a mask.")
+            if rows.dtype == bool:
+                rows = np.flatnonzero(rows)
+        return QuantizedMatrix(self._codec, self._rows[rows], self.dtype)
+
+    def __repr__(self):
+        return (
+            f"<QuantizedMatrix of shape {self.shape}, {self.bits_per_entry:.4g} bits an entry, "
+            f"{self.nbytes / 1000:,.0f} kB>"
+        )
+
+    def toarray(self):
+        """Reconstruct all rows by least squares.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_features)
+        """
+        out = np.empty(self.shape, self.dtype)
+        for rows in self._codec.blocks(len(self)):
+            out[rows] = self._codec.decode(self._rows[rows], self.dtype)
+        return out
+
+    def __array__(self, dtype=None, copy=None):
+        if copy is False:
+            raise ValueError("A QuantizedMatrix cannot become an array without a copy.")
+        return self.toarray().astype(dtype or self.dtype, copy=False)
+
+    def __matmul__(self, other):
+        if isinstance(other, QuantizedMatrix):
+            other = other.toarray()
+        if isinstance(other, TransposedQuantizedMatrix):
+            return self._times_transposed(other.T)
+        other = _as_operand(other, "@", self.shape[1])
+        return self._times(other.reshape(len(other), -1)).reshape(len(self), *other.shape[1:])
+
+    def __rmatmul__(self, other):
+        other = np.asarray(other)
+        return (self.T @ other.T).T if other.ndim == 2 else self.T @ other
+
+    def _decode_panel(self, rows):
+        """Decode rows into coordinates, scaled, and what was subtracted from their entries."""
+        panel, decoded_norm, terms = self._codec.decode_panel(self._rows[rows])
+        return panel, terms.least_squares_factor(decoded_norm), terms.row_mean
+
+    def _times(self, other):
+        """Multiply by a dense matrix of shape (n_features, n_columns)."""
+        out = np.empty((len(self), other.shape[1]), np.result_type(self.dtype, other.dtype))
+        coordinates = self._codec.to_coordinates(other.T)
+        offset, sums = self._codec.mean @ other, other.sum(axis=0, dtype=np.float64)
+        for rows in self._codec.blocks(len(self)):
+            panel, factor, row_mean = self._decode_panel(rows)
+            product = (coordinates @ panel).T * factor[:, None]
+            out[rows] = product + offset + row_mean[:, None] * sums
+        return out
+
+    def _transposed_times(self, other):
+        """Multiply the transpose by a dense matrix of shape (n_rows, n_columns)."""
+        total = np.zeros((other.shape[1], self._codec.row_code.n_coordinates))
+        offset = np.zeros(other.shape[1])
+        for rows in self._codec.blocks(len(self)):
+            panel, factor, row_mean = self._decode_panel(rows)
+            total += (other[rows].T * factor) @ panel.T
+            offset += row_mean @ other[rows]
+        sums = other.sum(axis=0, dtype=np.float64)
+        product = self._codec.from_coordinates(total).astype(np.float64) + offset[:, None]
+        product += np.outer(sums, self._codec.mean)
+        return product.T.astype(np.result_type(self.dtype, other.dtype))
+
+    def _times_transposed(self, other):
+        """Multiply by the transpose of a QuantizedMatrix, decoding it panel by panel."""
+        if self.shape[1] != other.shape[1]:
+            raise ValueError(f"Shapes {self.shape} and {other.shape[::-1]} do not multiply.")
+        out = np.empty((len(self), len(other)), np.result_type(self.dtype, other.dtype))
+        for rows in other._codec.blocks(len(other)):
+            out[:, rows] = self._times(other[rows].toarray().T)
+        return out
+
+    def as_linear_operator(self):
+        """Give a `scipy.sparse.linalg.LinearOperator`, for `svds`, `lsqr` and their like."""
+        return LinearOperator(
+            self.shape,
+            matvec=self.__matmul__,
+            rmatvec=self.T.__matmul__,
+            matmat=self.__matmul__,
+            rmatmat=self.T.__matmul__,
+            dtype=self.dtype,
+        )
+
+    @staticmethod
+    def concatenate(matrices):
+        """Stack matrices that were made with the same codec.
+
+        Parameters
+        ----------
+        matrices : list of QuantizedMatrix
+            At least one.
+
+        Returns
+        -------
+        QuantizedMatrix
+
+        Raises
+        ------
+        ValueError
+            If there are none, or they were made by differently fitted quantizers.
+        """
+        matrices = list(matrices)
+        if not matrices:
+            raise ValueError("matrices is empty.")
+        first = matrices[0]
+        for matrix in matrices[1:]:
+            if not _same_codec(first._codec, matrix._codec):
+                raise ValueError("Matrices of different codecs cannot be concatenated.")
+        rows = np.concatenate([np.asarray(matrix._rows) for matrix in matrices])
+        return QuantizedMatrix(first._codec, rows, np.result_type(*(m.dtype for m in matrices)))
+
+    def save(self, path):
+        """Write the matrix to a file, atomically; the docs specify the format.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file; one that exists is replaced.
+        """
+        meta = {"codec": codec_to_file(self._codec), "dtype": self.dtype.name}
+        _file_format.write(path, KIND, meta, {**self._codec.arrays, "rows": self._rows})
+
+    @classmethod
+    def load(cls, path, mmap=False, *, lattice=None):
+        """Read a matrix from a file that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file.
+        mmap : bool, default=False
+            Whether to map the rows into memory instead of reading them. Each panel of rows is
+            verified before its first use.
+        lattice : lattice object, default=None
+            The lattice, where the matrix was compressed with one of the user's own.
+
+        Returns
+        -------
+        QuantizedMatrix
+
+        Raises
+        ------
+        ValueError
+            If the file is of another format, damaged or truncated, or needs `lattice`.
+        """
+        meta, arrays = _file_format.read(path, KIND, mmap=mmap)
+        try:
+            rows = arrays.pop("rows")
+            # The codec's own arrays are small, or needed as a whole: read them in.
+            arrays = {name: np.asarray(array) for name, array in arrays.items()}
+            codec = codec_from_file(meta["codec"], arrays, lattice)
+            dtype = _DTYPES[meta["dtype"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: {error}") from error
+        if rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != codec.row_bytes:
+            raise ValueError(f"{path}: rows of {rows.shape} do not fit their codec")
+        return cls(codec, rows, dtype)
+
+
+class TransposedQuantizedMatrix:
+    """The transpose of a `QuantizedMatrix`, a view.
+
+    Parameters
+    ----------
+    matrix : QuantizedMatrix
+        The matrix.
+    """
+
+    __array_ufunc__ = None
+    ndim = 2
+
+    def __init__(self, matrix):
+        self.T = matrix
+        self.dtype = matrix.dtype
+
+    @property
+    def shape(self):
+        """(n_features, n_rows)."""
+        return self.T.shape[::-1]
+
+    def toarray(self):
+        """Reconstruct, (n_features, n_rows)."""
+        return self.T.toarray().T
+
+    def __array__(self, dtype=None, copy=None):
+        return self.T.__array__(dtype, copy).T
+
+    def __matmul__(self, other):
+        if isinstance(other, QuantizedMatrix | TransposedQuantizedMatrix):
+            other = other.toarray()
+        other = _as_operand(other, "@", self.shape[1])
+        product = self.T._transposed_times(other.reshape(len(other), -1))
+        return product.reshape(self.shape[0], *other.shape[1:])
+
+    def __rmatmul__(self, other):
+        other = np.asarray(other)
+        return (self.T @ other.T).T if other.ndim == 2 else self.T @ other
+
+
+def _as_operand(other, symbol, length):
+    """Take the dense operand of a product as a float array of one or two dimensions."""
+    other = np.asarray(other)
+    if other.ndim not in (1, 2) or other.dtype.kind not in "biuf":
+        raise TypeError(f"{symbol} needs a real vector or matrix, got {other.dtype} {other.shape}.")
+    if len(other) != length:
+        raise ValueError(f"{symbol} needs an operand of length {length}, got {other.shape}.")
+    return other if other.dtype in (np.float32, np.float64) else other.astype(np.float64)
+
+
+def _same_codec(a, b):
+    """Tell whether two codecs decode alike."""
+    if a is b:
+        return True
+    same_arrays = a.arrays.keys() == b.arrays.keys() and all(
+        np.array_equal(a.arrays[name], b.arrays[name]) for name in a.arrays
+    )
+    return same_arrays and codec_to_file(a) == codec_to_file(b)
