@@ -124,7 +124,7 @@ class NestedLatticeCode:
             shift=shift.astype(real),
             centroid=centroid.astype(real),
             origin=self.lattice.closest_point(centroid[None])[0].astype(real),
-            bisections=4 if self.q > 5 else 8,
+            bisections=3 if self.q > 5 else 8,
             generator=self.lattice.generator.astype(real),
             inverse_generator=np.linalg.inv(self.lattice.generator).astype(real),
             word_digits=word_digits,

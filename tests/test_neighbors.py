@@ -90,6 +90,19 @@ def test_fit_clones_the_quantizer(digits):
     assert knn.quantizer_.bits == 3
 
 
+def test_seed_reaches_a_quantizer_that_has_none(digits):
+    X, y, _, _ = digits
+
+    def codes(seed, own_seed):
+        quantizer = LatticeQuantizer(bits=2, random_state=own_seed)
+        knn = QuantizedKNeighborsClassifier(quantizer=quantizer, random_state=seed).fit(X, y)
+        return knn.codes_.toarray()
+
+    np.testing.assert_array_equal(codes(5, None), codes(None, 5))
+    np.testing.assert_array_equal(codes(6, 5), codes(None, 5))
+    assert (codes(6, None) != codes(5, None)).any()
+
+
 def test_default_quantizer(digits):
     X, y, _, _ = digits
     knn = QuantizedKNeighborsClassifier(bits=3, random_state=7).fit(X, y)
@@ -129,18 +142,20 @@ def test_threads_do_not_change_the_result(digits, n_jobs):
         np.testing.assert_array_equal(one, many)
 
 
-def test_data_frames(digits):
-    pd = pytest.importorskip("pandas")
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_data_frames(digits, library):
+    frames = pytest.importorskip(library)
     X, y, queries, _ = digits
     names = [f"pixel{i}" for i in range(X.shape[1])]
+    frame, query_frame = (
+        frames.DataFrame(dict(zip(names, rows.T, strict=True))) for rows in (X, queries)
+    )
     knn = QuantizedKNeighborsClassifier(random_state=0).fit(X, y)
-    named = QuantizedKNeighborsClassifier(random_state=0).fit(
-        pd.DataFrame(X, columns=names), pd.Series(y)
-    )
+    named = QuantizedKNeighborsClassifier(random_state=0).fit(frame, frames.Series(y))
     np.testing.assert_array_equal(named.feature_names_in_, names)
-    np.testing.assert_array_equal(
-        named.predict(pd.DataFrame(queries, columns=names)), knn.predict(queries)
-    )
+    np.testing.assert_array_equal(named.predict(query_frame), knn.predict(queries))
+    with pytest.raises(ValueError, match="feature names should match"):
+        named.predict(query_frame[names[::-1]])
 
 
 # The neighbours

@@ -1,52 +1,73 @@
-"""Randomised Hadamard rotation of rows, any number of coordinates."""
+"""Randomised Hadamard rotation of rows, any number of coordinates.
+
+Lanes last, as in `_nested`: coordinate i of lane j is at ``[i * LANES + j]``.
+"""
 
 import numpy as np
 from numba import njit
 
-LANES = 16
+LANES = 32
 
 
 @njit(cache=True, nogil=True)
 def _transform(x, first, length):
-    """Orthonormal Walsh-Hadamard transform of the coordinates [first, first + length)."""
-    half = 1
-    while half < length:
-        for start in range(first, first + length, 2 * half):
-            for i in range(start, start + half):
-                for j in range(LANES):
-                    upper, lower = x[i, j], x[i + half, j]
-                    x[i, j] = upper + lower
-                    x[i + half, j] = upper - lower
-        half *= 2
-    factor = x.dtype.type(1.0 / np.sqrt(length))
-    for i in range(first, first + length):
-        for j in range(LANES):
-            x[i, j] *= factor
+    """Walsh-Hadamard transform of the coordinates [first, first + length), not normalised.
+
+    Two stages of butterflies share a pass over the memory; an odd one is left for the end.
+    """
+    begin, end, half = first * LANES, (first + length) * LANES, LANES
+    while 2 * half < end - begin:
+        for start in range(begin, end, 4 * half):
+            for offset in range(start, start + half, LANES):
+                a = np.uintp(offset)
+                b, c, d = a + np.uintp(half), a + np.uintp(2 * half), a + np.uintp(3 * half)
+                for j in range(np.uintp(LANES)):
+                    p, q = x[a + j] + x[b + j], x[a + j] - x[b + j]
+                    r, s = x[c + j] + x[d + j], x[c + j] - x[d + j]
+                    x[a + j], x[b + j], x[c + j], x[d + j] = p + r, q + s, p - r, q - s
+        half *= 4
+    if half < end - begin:
+        for offset in range(begin, begin + half, LANES):
+            a, b = np.uintp(offset), np.uintp(offset + half)
+            for j in range(np.uintp(LANES)):
+                p, q = x[a + j], x[b + j]
+                x[a + j], x[b + j] = p + q, p - q
 
 
 @njit(cache=True, nogil=True)
-def _flip(x, signs, rotation_round):
-    """Multiply the coordinates by a round's signs."""
-    for i in range(x.shape[0]):
-        if signs[rotation_round, i] < 0:
-            for j in range(LANES):
-                x[i, j] = -x[i, j]
+def _multiply(x, first, signs, factor):
+    """Multiply the coordinates from `first` on by signs and a common factor."""
+    for i in range(signs.shape[0]):
+        a, multiplier = np.uintp((first + i) * LANES), x.dtype.type(signs[i] * factor)
+        for j in range(np.uintp(LANES)):
+            x[a + j] *= multiplier
+
+
+@njit(cache=True, nogil=True)
+def _power_of_two(n):
+    """Largest power of two that is at most n."""
+    length = 1
+    while 2 * length <= n:
+        length *= 2
+    return length
 
 
 @njit(cache=True, nogil=True)
 def _load(rows, start, x):
     """Put up to LANES rows into the lanes."""
     for j in range(min(LANES, rows.shape[0] - start)):
-        for i in range(x.shape[0]):
-            x[i, j] = rows[start + j, i]
+        row = np.uintp(start + j)
+        for i in range(rows.shape[1]):
+            x[np.uintp(i * LANES + j)] = rows[row, i]
 
 
 @njit(cache=True, nogil=True)
 def _store(x, start, rows):
     """Take the rows back from the lanes."""
     for j in range(min(LANES, rows.shape[0] - start)):
-        for i in range(x.shape[0]):
-            rows[start + j, i] = x[i, j]
+        row = np.uintp(start + j)
+        for i in range(rows.shape[1]):
+            rows[row, i] = x[np.uintp(i * LANES + j)]
 
 
 @njit(cache=True, nogil=True)
@@ -54,7 +75,8 @@ def rotate(rows, signs):
     """Rotate rows in place.
 
     A round flips signs and transforms the first and then the last 2^m coordinates, 2^m the
-    largest power of two that fits: no coordinate is padding, and the two overlap.
+    largest power of two that fits: no coordinate is padding, and the two overlap. Where one
+    transform does for all coordinates, it is the only one.
 
     Parameters
     ----------
@@ -63,16 +85,17 @@ def rotate(rows, signs):
     signs : int8 ndarray of shape (n_rounds, n_coordinates)
     """
     n = rows.shape[1]
-    length = 1
-    while 2 * length <= n:
-        length *= 2
-    x = np.zeros((n, LANES), rows.dtype)
+    length = _power_of_two(n)
+    factor, ones = 1.0 / np.sqrt(length), np.ones(length, np.int8)
+    x = np.zeros(n * LANES, rows.dtype)
     for start in range(0, rows.shape[0], LANES):
         _load(rows, start, x)
-        for rotation_round in range(signs.shape[0]):
-            _flip(x, signs, rotation_round)
+        for r in range(signs.shape[0]):
+            _multiply(x, 0, signs[r, :length], factor)
+            _multiply(x, length, signs[r, length:], 1.0)
             _transform(x, 0, length)
             if length < n:
+                _multiply(x, n - length, ones, factor)
                 _transform(x, n - length, length)
         _store(x, start, rows)
 
@@ -81,15 +104,16 @@ def rotate(rows, signs):
 def rotate_back(rows, signs):
     """Undo `rotate` in place."""
     n = rows.shape[1]
-    length = 1
-    while 2 * length <= n:
-        length *= 2
-    x = np.zeros((n, LANES), rows.dtype)
+    length = _power_of_two(n)
+    factor, ones = 1.0 / np.sqrt(length), np.ones(length, np.int8)
+    x = np.zeros(n * LANES, rows.dtype)
     for start in range(0, rows.shape[0], LANES):
         _load(rows, start, x)
-        for rotation_round in range(signs.shape[0] - 1, -1, -1):
+        for r in range(signs.shape[0] - 1, -1, -1):
             if length < n:
                 _transform(x, n - length, length)
+                _multiply(x, n - length, ones, factor)
             _transform(x, 0, length)
-            _flip(x, signs, rotation_round)
+            _multiply(x, 0, signs[r, :length], factor)
+            _multiply(x, length, signs[r, length:], 1.0)
         _store(x, start, rows)

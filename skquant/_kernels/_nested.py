@@ -4,7 +4,8 @@ Work is laid out lanes last: coordinate i of lane j at ``[i * LANES + j]``, wher
 Every inner loop runs over the lanes, so that the compiler turns it into vector instructions, and
 a row's code never depends on its neighbours. Three habits serve that: constants take the block's
 dtype (`real`), or float32 would be worked in double precision; both sides of a choice are loaded
-before it; functions that take the whole `Code` are inlined, since passing it costs more than they do.
+before it; functions that take the whole `Code` are inlined, since passing it costs more than they
+do; indices that are sums are unsigned, since a signed one might be negative and count from the end.
 
 `skquant/_nested_code.py` says what is computed, and computes the same for other lattices.
 """
@@ -237,68 +238,96 @@ def _look_up(scales, scale, out):
     """Take each lane's scale by its index, clipped to those there are."""
     last = scales.shape[0] - 1
     for j in range(LANES):
-        out[j] = scales[min(max(int(scale[j]), 0), last)]
+        out[j] = scales[np.uintp(min(max(int(scale[j]), 0), last))]
+
+
+@njit(inline="always")
+def _first_fit(code, gauge, scale):
+    """Count the scales whose cell is too small for each lane."""
+    for j in range(LANES):
+        scale[j] = 0
+    for k in range(code.scales.shape[0]):
+        bound = code.q * code.scales[k]
+        for j in range(LANES):
+            scale[j] += np.float32(gauge[j] > bound)
+
+
+@njit(inline="always")
+def _aim_below(code, gauge, valid, scale, beta, climb, low, high, shrink):
+    """Aim at the boundary of the scale below the one that held the lane.
+
+    Lanes whose point fell outside although the cell holds them (`climb`) first try one scale
+    higher. Those that no scale holds aim at the boundary of the coarsest.
+    """
+    real = gauge.dtype.type
+    last = real(code.scales.shape[0] - 1)
+    for j in range(LANES):
+        climb[j] = real(valid[j] == real(0) and scale[j] < last)
+        below = scale[j] - real(valid[j] != real(0))
+        scale[j] = min(max(below, real(0)), last)
+    _look_up(code.scales, scale, beta)
+    for j in range(LANES):
+        edge = min(real(1), code.q * beta[j] / max(gauge[j], real(1e-30)))
+        low[j] = edge * max(real(0), real(1) - real(2) / code.q)
+        high[j] = edge * (real(1) + real(0.5) / code.q)
+        scale[j] += climb[j]
+        shrink[j] = real(1) if climb[j] != real(0) else edge
+
+
+@njit(inline="always")
+def _bisect(valid, scale, climb, low, high, shrink):
+    """Halve the interval in which the largest shrink lies that makes a code word."""
+    half, zero = shrink.dtype.type(0.5), shrink.dtype.type(0)
+    for j in range(LANES):
+        old_low, old_high, tried = low[j], high[j], shrink[j]
+        climbed = climb[j] != zero
+        low[j] = tried if valid[j] != zero and not climbed else old_low
+        high[j] = tried if valid[j] == zero and not climbed else old_high
+        shrink[j] = half * (low[j] + high[j])
+        scale[j] -= climb[j]
+        climb[j] = zero
 
 
 @njit(inline="always")
 def _quantize(code, x, work, lane, best, best_scale):
     """Find the best code word in each lane: its lattice point and the index of its scale.
 
-    Candidate 0 is the finest scale whose cell holds x. If its lattice point falls outside,
-    candidate 1 is the next coarser one. The others shrink x along its ray, by bisection about the
-    cell's boundary, until it fits the scale below: a word on the rim of a fine scale often beats
-    one inside a coarser scale.
+    The first candidate is the finest scale whose cell holds x. The others shrink x along its ray,
+    by bisection about the cell's boundary, until it fits the scale below: a word on the rim of a
+    fine scale often beats one inside a coarser scale.
     """
     real = x.dtype.type
-    d, n_scales = code.generator.shape[0], code.scales.shape[0]
-    last = real(n_scales - 1)
+    d = code.generator.shape[0]
     target, point = work[0], work[1]
     gauge, scale, beta, shrink, low, high = lane[0], lane[1], lane[2], lane[3], lane[4], lane[5]
-    inside, error, least, zero = lane[6], lane[7], lane[8], lane[9]
+    valid, error, least, climb, zero = lane[6], lane[7], lane[8], lane[9], lane[10]
     _gauge(code.lattice, x, d, zero, gauge)
+    _first_fit(code, gauge, scale)
     for j in range(LANES):
-        scale[j] = real(0)
         shrink[j] = real(1)
         least[j] = real(np.inf)
         best_scale[j] = real(0)
-    for k in range(n_scales):
-        bound = code.q * code.scales[k]
-        for j in range(LANES):
-            scale[j] += real(1) if gauge[j] > bound else real(0)
     for i in range(d):
         origin = code.origin[i]
         for j in range(LANES):
             best[i * LANES + j] = origin
-    for candidate in range(2 + code.bisections):
-        if candidate == 1:  # where the point was a code word, this only repeats it
-            for j in range(LANES):
-                scale[j] += real(1) if error[j] == real(np.inf) else real(0)
-        elif candidate == 2:
-            # Back to one below the first scale that held x, or to the coarsest if none did.
-            for j in range(LANES):
-                scale[j] = min(max(scale[j] - real(1), real(0)), last)
-            _look_up(code.scales, scale, beta)
-            for j in range(LANES):
-                edge = min(real(1), code.q * beta[j] / max(gauge[j], real(1e-30)))
-                low[j] = edge * max(real(0), real(1) - real(2) / code.q)
-                high[j] = edge * (real(1) + real(0.5) / code.q)
-                shrink[j] = edge
+    for candidate in range(1 + code.bisections):
+        if candidate == 1:
+            _aim_below(code, gauge, valid, scale, beta, climb, low, high, shrink)
+        elif candidate > 1:
+            _bisect(valid, scale, climb, low, high, shrink)
         _look_up(code.scales, scale, beta)
         for j in range(LANES):
             error[j] = shrink[j] / beta[j]
         _aim(x, d, code.centroid, error, target)
         _closest_point(code.lattice, target, d, point)
-        _gauge(code.lattice, point, d, code.shift, inside)
+        _gauge(code.lattice, point, d, code.shift, valid)
         _squared_error(x, d, point, code.centroid, beta, error)
         for j in range(LANES):
-            holds = inside[j] <= code.q
-            error[j] = error[j] if holds else real(np.inf)
-            if candidate >= 2:
-                old_low, old_high = low[j], high[j]
-                low[j] = shrink[j] if holds else old_low
-                high[j] = old_high if holds else shrink[j]
-                shrink[j] = real(0.5) * (low[j] + high[j])
+            valid[j] = real(valid[j] <= code.q)
+            error[j] = error[j] if valid[j] != real(0) else real(np.inf)
         _keep_better(point, d, scale, error, best, best_scale, least)
+    last = real(code.scales.shape[0] - 1)
     for j in range(LANES):
         best_scale[j] = min(best_scale[j], last)
 
@@ -306,32 +335,33 @@ def _quantize(code, x, work, lane, best, best_scale):
 @njit(cache=True, nogil=True)
 def _write_bits(codes, row, bit, n_bits, word):
     """Or the low n_bits of a word into a row of zeroed bytes, least significant bit first."""
-    position, word = bit >> 3, word << np.uint64(bit & 7)
-    for byte in range(position, position + (((bit & 7) + n_bits + 7) >> 3)):
-        codes[row, byte] |= np.uint8(word & np.uint64(255))
+    position, word = np.uintp(bit >> 3), word << np.uint64(bit & 7)
+    for byte in range(np.uintp(((bit & 7) + n_bits + 7) >> 3)):
+        codes[np.uintp(row), position + byte] |= np.uint8(word & np.uint64(255))
         word >>= np.uint64(8)
 
 
 @njit(cache=True, nogil=True)
 def _read_bits(codes, row, bit, n_bits):
     """Read n_bits (at most 48) from a row of bytes, least significant bit first."""
-    word, position, shift = np.uint64(0), bit >> 3, np.uint64(bit & 7)
-    for byte in range(((bit & 7) + n_bits + 7) >> 3):
-        word |= np.uint64(codes[row, position + byte]) << np.uint64(8 * byte)
+    word, position, shift = np.uint64(0), np.uintp(bit >> 3), np.uint64(bit & 7)
+    for byte in range(np.uintp(((bit & 7) + n_bits + 7) >> 3)):
+        word |= np.uint64(codes[np.uintp(row), position + byte]) << np.uint64(8 * byte)
     return (word >> shift) & ((np.uint64(1) << np.uint64(n_bits)) - np.uint64(1))
 
 
 @njit(cache=True, nogil=True)
-def _add_moments(x, dimension, point, centroid, beta, start, n_lanes, moments):
-    """Add the blocks' products of input and decoded point, and the points' squares."""
-    for j in range(n_lanes):
-        product, energy = 0.0, 0.0
-        for i in range(dimension):
-            decoded = beta[j] * (point[i * LANES + j] - centroid[i])
-            product += x[i * LANES + j] * decoded
-            energy += decoded * decoded
-        moments[start + j, 0] += product
-        moments[start + j, 1] += energy
+def _moments(x, dimension, point, centroid, beta, product, energy):
+    """Set the products of input and decoded point, and the points' squares, of each lane."""
+    for j in range(LANES):
+        product[j] = 0
+        energy[j] = 0
+    for i in range(dimension):
+        centre = centroid[i]
+        for j in range(LANES):
+            decoded = beta[j] * (point[i * LANES + j] - centre)
+            product[j] += x[i * LANES + j] * decoded
+            energy[j] += decoded * decoded
 
 
 @njit(cache=True, nogil=True)
@@ -356,7 +386,7 @@ def encode_blocks(code, rows, first, n_blocks, bit, codes, moments):
     d = code.generator.shape[0]
     x, best = np.zeros(d * LANES, rows.dtype), np.empty(d * LANES, rows.dtype)
     work = np.empty((2, d * LANES), rows.dtype)
-    lane, best_scale = np.zeros((10, max(d, LANES)), rows.dtype), np.empty(LANES, rows.dtype)
+    lane, best_scale = np.zeros((11, max(d, LANES)), rows.dtype), np.empty(LANES, rows.dtype)
     words = np.empty(LANES, np.float64)
     n_words = code.word_bits.shape[0]
     for start in range(0, rows.shape[0], LANES):
@@ -368,7 +398,10 @@ def encode_blocks(code, rows, first, n_blocks, bit, codes, moments):
                     x[i * LANES + j] = rows[start + j, offset + i]
             _quantize(code, x, work, lane, best, best_scale)
             _look_up(code.scales, best_scale, lane[1])
-            _add_moments(x, d, best, code.centroid, lane[1], start, n_lanes, moments)
+            _moments(x, d, best, code.centroid, lane[1], lane[2], lane[3])
+            for j in range(n_lanes):
+                moments[start + j, 0] += lane[2, j]
+                moments[start + j, 1] += lane[3, j]
             for word in range(n_words):
                 last_word = word == n_words - 1
                 for j in range(LANES):
@@ -444,6 +477,6 @@ def decode_blocks(code, codes, first, n_blocks, bit, panel):
             _closest_point(code.lattice, target, d, multiple)
             for i in range(d):
                 centre = code.centroid[i]
-                for j in range(n_lanes):
+                for j in range(np.uintp(n_lanes)):
                     leader = point[i * LANES + j] - code.q * multiple[i * LANES + j]
-                    panel[offset + i, start + j] = beta[j] * (leader - centre)
+                    panel[np.uintp(offset + i), np.uintp(start) + j] = beta[j] * (leader - centre)

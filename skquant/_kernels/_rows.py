@@ -19,9 +19,9 @@ def centre_rows(rows, mean, offset, energy, product):
         Written to.
     """
     for row in range(rows.shape[0]):
-        squares, products = 0.0, 0.0
+        squares, products, shift = 0.0, 0.0, offset[row]
         for i in range(rows.shape[1]):
-            value = float(rows[row, i]) - mean[i] - offset[row]
+            value = float(rows[row, i]) - mean[i] - shift
             squares += value * value
             products += value * mean[i]
         energy[row] = squares
@@ -32,6 +32,7 @@ def centre_rows(rows, mean, offset, energy, product):
 def scale_rows(rows, mean, offset, factor, out):
     """Write (rows - mean - offset) * factor as float32, worked in double precision."""
     for row in range(rows.shape[0]):
+        shift, multiplier = offset[row], factor[row]
         for i in range(rows.shape[1]):
-            value = float(rows[row, i]) - mean[i] - offset[row]
-            out[row, i] = np.float32(value * factor[row])
+            value = float(rows[row, i]) - mean[i] - shift
+            out[row, i] = np.float32(value * multiplier)

@@ -69,15 +69,9 @@ class QuantizedNeighborsMixin:
         For the cosine metric this takes one more float32 matrix of the shape of X while it runs,
         because a quantizer fits on all rows at once; the other metrics take none.
         """
-        if self.quantizer is None:
-            quantizer = LatticeQuantizer(
-                bits=self.bits, random_state=self.random_state, n_jobs=self.n_jobs
-            )
-        else:
-            quantizer = clone(self.quantizer)
         self.effective_metric_ = self.metric
         X = self._rows_to_code(X)
-        self.quantizer_ = quantizer.fit(X)
+        self.quantizer_ = self._make_quantizer().fit(X)
         self._code_chunks = [self.quantizer_.compress(X)]
         self.n_samples_fit_ = len(X)
 
@@ -85,6 +79,17 @@ class QuantizedNeighborsMixin:
         """Hold the codes of more rows, made by the quantizer that is already fitted."""
         self._code_chunks.append(self.quantizer_.compress(self._rows_to_code(X)))
         self.n_samples_fit_ += len(X)
+
+    def _make_quantizer(self):
+        if self.quantizer is None:
+            return LatticeQuantizer(
+                bits=self.bits, random_state=self.random_state, n_jobs=self.n_jobs
+            )
+        quantizer = clone(self.quantizer)
+        # Who seeds the neighbour estimator expects the same result from every fit.
+        if getattr(quantizer, "random_state", "no such parameter") is None:
+            quantizer.set_params(random_state=self.random_state)
+        return quantizer
 
     def _rows_to_code(self, X):
         return unit_rows(X, np.float32) if self.effective_metric_ == "cosine" else X
@@ -177,12 +182,13 @@ class QuantizedNeighborsMixin:
         return n_neighbors
 
     def _check_enough_rows(self, n_neighbors, X):
-        leave_one_out = X is None
-        if n_neighbors > self.n_samples_fit_ - leave_one_out:
+        n_rows = self.n_samples_fit_
+        if n_neighbors > (n_rows - 1 if X is None else n_rows):
+            # In scikit-learn's words, which its common tests look for.
             raise ValueError(
-                f"Expected n_neighbors {'<' if leave_one_out else '<='} n_samples_fit, but "
-                f"n_neighbors = {n_neighbors}, n_samples_fit = {self.n_samples_fit_}, "
-                f"n_samples = {self.n_samples_fit_ if leave_one_out else len(X)}"
+                f"Expected n_neighbors {'<' if X is None else '<='} n_samples_fit, but "
+                f"n_neighbors = {n_neighbors}, n_samples_fit = {n_rows}, "
+                f"n_samples = {n_rows if X is None else len(X)}"
             )
 
     def _search(self, queries, n_neighbors):

@@ -44,7 +44,8 @@ class QuantizedKNeighborsClassifier(
         `QuantizedMatrix`. It is cloned. None means
         ``LatticeQuantizer(bits=bits, random_state=random_state)``.
     random_state : int, RandomState instance or None, default=None
-        The randomness of the default quantizer; an int gives the same codes in every fit.
+        The randomness of the quantizer, unless a given one has a `random_state` of its own; an int
+        gives the same codes in every fit.
     n_jobs : int, default=None
         Number of threads; None means 1, -1 all processors. It does not change the results.
 

@@ -1,0 +1,44 @@
+"""The data of the benchmarks: synthetic, bundled with scikit-learn, or of a Debian package."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+
+
+def gaussian(n_rows, n_features, seed=0):
+    """Draw independent standard normal entries, float32."""
+    return np.random.default_rng(seed).standard_normal((n_rows, n_features), dtype=np.float32)
+
+
+def digits():
+    """Load 1797 images of 8 x 8 pixels and their labels: X float32, y."""
+    X, y = load_digits(return_X_y=True)
+    return X.astype(np.float32), y
+
+
+def fashion_mnist():
+    """Load 70 000 images of 28 x 28 pixels: X_train, y_train, X_test, y_test; X float32."""
+    if not FASHION_MNIST.is_dir():
+        raise FileNotFoundError(
+            f"{FASHION_MNIST} is missing: on Debian and Ubuntu, apt install dataset-fashion-mnist"
+        )
+    arrays = []
+    for part in ("train", "t10k"):
+        images = _read_idx(f"{part}-images-idx3-ubyte.gz", header=16)
+        arrays.append(images.reshape(-1, 784).astype(np.float32))
+        arrays.append(_read_idx(f"{part}-labels-idx1-ubyte.gz", header=8))
+    return arrays
+
+
+def unit_rows(X):
+    """Scale rows to unit length."""
+    return X / np.linalg.norm(X, axis=1, keepdims=True)
+
+
+def _read_idx(name, header):
+    with gzip.open(FASHION_MNIST / name) as file:
+        return np.frombuffer(file.read(), np.uint8, offset=header)

@@ -1,0 +1,97 @@
+"""What the benchmarks share: timing, and tables that say which script and machine they are from."""
+
+import os
+import platform
+import re
+import statistics
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from time import perf_counter
+
+from llvmlite.binding import get_host_cpu_name
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("skquant", "numpy", "scipy", "sklearn", "numba", "faiss")
+
+
+@dataclass
+class Table:
+    """Measured values.
+
+    Parameters
+    ----------
+    name : str
+        What the markers of the documents call the table.
+    columns : list of tuple
+        Heading, and how a value is formatted, as in ``format(value, ...)``; "" for words.
+    rows : list of tuple
+        Values.
+    """
+
+    name: str
+    columns: list
+    rows: list
+
+    def cells(self):
+        """Give all cells as text, the headings first."""
+        formatted = [[format(v, f) for v, (_, f) in zip(row, self.columns)] for row in self.rows]
+        return [[heading for heading, _ in self.columns], *formatted]
+
+    def text(self):
+        """Lay the table out in aligned columns under a rule, as reStructuredText reads them."""
+        cells = self.cells()
+        widths = [max(map(len, column)) for column in zip(*cells)]
+        align = ["<" if f == "" else ">" for _, f in self.columns]
+        lines = [
+            "  ".join(f"{c:{a}{w}}" for c, a, w in zip(line, align, widths)).rstrip()
+            for line in cells
+        ]
+        rule = "  ".join("=" * width for width in widths)
+        return "\n".join([rule, lines[0], rule, *lines[1:], rule])
+
+    def markdown(self):
+        """Lay the table out for Markdown."""
+        headings, *lines = self.cells()
+        rule = ["---" if f == "" else "---:" for _, f in self.columns]
+        return "\n".join(f"| {' | '.join(line)} |" for line in [headings, rule, *lines])
+
+
+def provenance(script):
+    """Name the command, the machine and the versions behind a table."""
+    versions = ", ".join(f"{name} {import_module(name).__version__}" for name in PACKAGES)
+    return (
+        f"Measured by `python benchmarks/{script}.py` on {processor()}, "
+        f"{platform.system()}, Python {platform.python_version()}, {versions}."
+    )
+
+
+def processor():
+    """Name the processor, and how LLVM, which compiles the kernels, calls it."""
+    name = platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        found = re.search(r"model name\s*:\s*(.*)", cpuinfo.read_text())
+        name = found.group(1) if found else name
+    return f"{name or platform.machine()} ({get_host_cpu_name()}, {os.cpu_count()} cores)"
+
+
+def timed(function):
+    """Call a function: its result, and the seconds it took."""
+    start = perf_counter()
+    result = function()
+    return result, perf_counter() - start
+
+
+def median_seconds(*functions, repeats=5):
+    """Time functions in turn, so that all see the same machine; the first round is dropped."""
+    rounds = [[timed(function)[1] for function in functions] for _ in range(repeats + 1)]
+    return [statistics.median(seconds) for seconds in zip(*rounds[1:])]
+
+
+def show(tables):
+    """Print tables, when a benchmark runs by itself."""
+    for table in tables:
+        print(f"\n{table.name}\n\n{table.text()}")
+    print(f"\n{provenance(Path(sys.argv[0]).stem)}")

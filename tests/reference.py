@@ -1,0 +1,115 @@
+"""Slow, readable versions of what skquant computes, for the tests to compare with.
+
+Nothing here shares code with the package, except for the numbers that define a code.
+"""
+
+from itertools import product
+
+import numpy as np
+from scipy.linalg import block_diag, hadamard
+
+from skquant._nested_code import word_layout
+from skquant.lattices import Lattice
+
+# No point is farther from its lattice (Conway and Sloane, chapter 4).
+COVERING_RADIUS = {"Z": 1 / 2, "A2": 1 / np.sqrt(3), "D4": 1.0, "E8": 1.0}
+
+
+class Plain(Lattice):
+    """A lattice in disguise, so that no kernel knows it and NumPy has to serve it."""
+
+    def __init__(self, lattice):
+        self.lattice = lattice
+        self.generator = lattice.generator
+
+    generic_point = property(lambda self: self.lattice.generic_point)
+
+    def closest_point(self, x):
+        return self.lattice.closest_point(x)
+
+
+def points_near(generator, centre, radius):
+    """List all lattice points within a radius of the centre (Fincke and Pohst, 1985).
+
+    With the generator's columns made triangular, the last coordinate of a near point lies in an
+    interval; for each choice of it the one before lies in a shorter interval; and so on.
+    """
+    rotation, triangle = np.linalg.qr(np.asarray(generator, float).T)
+    target = rotation.T @ centre
+    coordinates, left = np.empty((1, 0)), np.array([radius**2 * (1 + 1e-9) + 1e-12])
+    for axis in reversed(range(len(centre))):
+        pivot = triangle[axis, axis]
+        middle = (target[axis] - coordinates @ triangle[axis, axis + 1 :]) / pivot
+        reach = np.sqrt(left.max()) / abs(pivot)
+        steps = np.arange(np.floor(middle.min() - reach), np.ceil(middle.max() + reach) + 1)
+        cost = (pivot * (steps - middle[:, None])) ** 2
+        row, step = np.nonzero(cost <= left[:, None])
+        coordinates = np.column_stack([steps[step], coordinates[row]])
+        left = left[row] - cost[row, step]
+    return coordinates @ generator
+
+
+def closest_point(generator, x, radius):
+    """Find the lattice point closest to x, which is known to lie within a radius of it."""
+    points = points_near(generator, x, radius)
+    return points[((points - x) ** 2).sum(axis=1).argmin()]
+
+
+def coset_leader(lattice, q, shift, digits):
+    """Find the member of a coset of Λ/qΛ that lies in the cell qV + shift."""
+    point = digits @ lattice.generator
+    radius = COVERING_RADIUS[lattice.name]
+    return point - q * closest_point(lattice.generator, (point - shift) / q, radius)
+
+
+def coset_leaders(lattice, q, shift):
+    """List the leaders of all q^d cosets of a lattice."""
+    words = product(range(q), repeat=lattice.dimension)
+    return np.array([coset_leader(lattice, q, shift, np.array(digits)) for digits in words])
+
+
+def decode_block(code, word):
+    """Decode a block from its bits, given as one integer."""
+    base, copies, q = code.lattice.lattice, code.lattice.copies, int(code.q)
+    shift = base.generic_point
+    word_digits, word_bits = word_layout(code.dimension, q, code.n_bits)
+    digits = []
+    for bits in map(int, word_bits):
+        part, word = word % 2**bits, word // 2**bits
+        for _ in range(min(word_digits, code.dimension - len(digits))):
+            digits.append(part % q)
+            part //= q
+    beta = code.scales[min(part, len(code.scales) - 1)]
+    leaders = [coset_leader(base, q, shift, c) for c in np.reshape(digits, (copies, -1))]
+    return beta * (np.concatenate(leaders) - np.asarray(code.parameters.centroid, float))
+
+
+def least_error(code, x, leaders):
+    """Find the least squared error of a block over all words and scales.
+
+    `leaders` are those of one copy of the lattice; the copies of a block err independently.
+    """
+    parts = x.reshape(code.lattice.copies, 1, -1)
+    centroid = np.asarray(code.parameters.centroid, float)[: parts.shape[2]]
+    words = [beta * (leaders - centroid) for beta in code.scales]
+    return min(((parts - word) ** 2).sum(axis=2).min(axis=1).sum() for word in words)
+
+
+def hadamard_rotation(signs):
+    """Write the randomised Hadamard rotation as a matrix R: rows x are mapped to x @ R."""
+    n = signs.shape[1]
+    length = 2 ** (n.bit_length() - 1)
+    transform = hadamard(length) / np.sqrt(length)
+    rest = np.eye(n - length)
+    rotation = np.eye(n)
+    for flips in signs:
+        rotation = rotation @ np.diag(flips) @ block_diag(transform, rest)
+        if length < n:
+            rotation = rotation @ block_diag(rest, transform)
+    return rotation
+
+
+def smallest(distances, k):
+    """Give the k smallest entries of each row and their columns, first columns first in ties."""
+    columns = np.argsort(distances, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(distances, columns, axis=1), columns

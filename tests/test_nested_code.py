@@ -1,0 +1,307 @@
+"""The nested-lattice code of a block."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from reference import Plain, coset_leaders
+
+from skquant._nested_code import (
+    MAX_WORD_BITS,
+    NestedLatticeCode,
+    Repeated,
+    count_scales,
+    fill_block,
+    word_layout,
+)
+from skquant._scales import available_bits, code_for, scalar_code
+from skquant.lattices import A2, D4, E8, LATTICES, Lattice, Z
+
+every_lattice = pytest.mark.parametrize("lattice", LATTICES.values(), ids=LATTICES)
+kernels_and_numpy = pytest.mark.parametrize("plain", [False, True], ids=["kernels", "numpy"])
+shipped_codes = st.sampled_from(
+    [(lattice, bits) for lattice in LATTICES.values() for bits in available_bits(lattice)]
+).map(lambda case: code_for(*case))
+random_seeds = st.integers(0, 2**32 - 1)
+
+
+def without_kernels(code):
+    """Give the same code, served by NumPy."""
+    return replace(code, lattice=Repeated(Plain(code.lattice.lattice), code.lattice.copies))
+
+
+def encode(code, x, n_blocks=1, bit=0):
+    """Encode rows of blocks into zeroed bytes, from a given bit on."""
+    codes = np.zeros((len(x), -(-(bit + n_blocks * code.n_bits) // 8)), np.uint8)
+    moments = np.zeros((len(x), 2))
+    code.encode(x, 0, n_blocks, bit, codes, moments)
+    return codes, moments
+
+
+def decode(code, codes, n_blocks=1, bit=0, dtype=None):
+    panel = np.full((n_blocks * code.dimension, len(codes)), np.nan, dtype or code.dtype)
+    code.decode(codes, 0, n_blocks, bit, panel)
+    return panel.T
+
+
+def mean_square(x):
+    return np.mean(np.square(x, dtype=float))
+
+
+def gaussian(n_rows, n_columns, seed=0):
+    return np.random.default_rng(seed).standard_normal((n_rows, n_columns), dtype=np.float32)
+
+
+def hostile_bytes(code, n_rows, seed=0, n_blocks=1):
+    shape = n_rows, -(-n_blocks * code.n_bits // 8)
+    codes = np.random.default_rng(seed).integers(256, size=shape, dtype=np.uint8)
+    codes[0], codes[-1] = 0, 255
+    return codes
+
+
+# What the words mean
+
+
+@kernels_and_numpy
+@pytest.mark.parametrize("scale", [0.03, 1.0, 40.0])
+@pytest.mark.parametrize(
+    ("lattice", "q"),
+    [(Z(), 2), (Z(), 101), (A2(), 2), (A2(), 15), (D4(), 2), (D4(), 7), (E8(), 2), (E8(), 3)],
+    ids=repr,
+)
+def test_every_word_has_a_point_of_its_own_and_encodes_to_itself(lattice, q, scale, plain):
+    n_words = q**lattice.dimension
+    n_bits = int(np.ceil(np.log2(n_words)))
+    code = NestedLatticeCode(Repeated(lattice, 1), q, np.array([scale]), n_bits, np.nan)
+    code = without_kernels(code) if plain else code
+    words = np.arange(n_words, dtype="<u4")[:, None].view(np.uint8)[:, : -(-n_bits // 8)]
+    points = decode(code, words)
+    assert len(np.unique((points / scale).round(3), axis=0)) == n_words
+    np.testing.assert_array_equal(encode(code, points)[0], words)
+
+
+@given(shipped_codes, random_seeds)
+def test_whatever_is_decoded_is_a_coset_leader_at_one_of_the_scales(code, seed):
+    points = decode(code, hostile_bytes(code, 20, seed)).astype(float)
+    found = np.zeros(len(points), bool)
+    for beta in code.scales:
+        t = points / beta + code.parameters.centroid
+        nearest = code.lattice.closest_point(t)
+        cell = (nearest - code.parameters.shift) / code.q
+        leads = (np.abs(code.lattice.closest_point(cell)) < 1e-9).all(axis=1)
+        found |= leads & (np.abs(nearest - t) < 1e-6 * max(code.q, 1e3)).all(axis=1)
+    assert found.all()
+
+
+@every_lattice
+@pytest.mark.parametrize("q", [2, 3])
+def test_the_centroid_is_the_mean_of_the_leaders(lattice, q):
+    code = NestedLatticeCode(Repeated(lattice, 2), q, np.ones(1), 64, np.nan)
+    mean = coset_leaders(lattice, q, lattice.generic_point).mean(axis=0)
+    np.testing.assert_allclose(code.parameters.centroid, np.tile(mean, 2), atol=1e-6)
+
+
+@pytest.mark.parametrize("q", [2, 3, 16, 64, 65, 300])
+def test_the_code_is_centred(q):
+    """Where the centroid is sampled or taken for granted, it is still that of the words."""
+    code = NestedLatticeCode(Repeated(E8(), 1), q, np.ones(1), 96, np.nan)
+    code = replace(code, n_bits=int(word_layout(8, q, 96)[1][:-1].sum() + 48))
+    points = decode(code, hostile_bytes(code, 100_000))
+    spread = points.std(axis=0) / np.sqrt(len(points))
+    assert (np.abs(points.mean(axis=0)) < 6 * spread).all()
+
+
+# Encoding
+
+
+@kernels_and_numpy
+@given(shipped_codes, random_seeds)
+def test_moments_are_those_of_the_rows_and_what_they_decode_to(plain, code, seed):
+    code = without_kernels(code) if plain else code
+    x = gaussian(5, 3 * code.dimension, seed)
+    codes, moments = encode(code, x, n_blocks=3)
+    decoded = decode(code, codes, n_blocks=3).astype(float)
+    np.testing.assert_allclose(moments[:, 0], (x * decoded).sum(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(moments[:, 1], (decoded**2).sum(axis=1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("bits", [8, 16, 25, 32, 48, 64, 72, 104])
+def test_distortion_is_the_one_in_the_table(bits):
+    code = code_for(E8(), bits)
+    x = gaussian(100_000, 8, seed=bits)
+    assert mean_square(x - decode(code, encode(code, x)[0])) == pytest.approx(
+        code.distortion, rel=0.03
+    )
+
+
+@every_lattice
+@pytest.mark.parametrize("bits", [8, 14, 32, 51, 64])
+def test_kernels_and_numpy_agree(lattice, bits):
+    bits = min(available_bits(lattice), key=lambda b: abs(b - bits))
+    code = code_for(lattice, bits)
+    plain = without_kernels(code)
+    codes = hostile_bytes(code, 500)
+    np.testing.assert_allclose(decode(code, codes), decode(plain, codes), rtol=1e-4, atol=1e-6)
+    x = gaussian(4000, code.dimension)
+    distortion, expected = (mean_square(x - decode(c, encode(c, x)[0])) for c in (code, plain))
+    assert distortion == pytest.approx(expected, rel=0.005)
+
+
+@kernels_and_numpy
+@every_lattice
+@pytest.mark.parametrize("bits", [8, 16, 32, 64])
+@pytest.mark.parametrize("size", [30.0, 1e3, 1e6])
+def test_overload_is_projected_onto_the_rim(lattice, bits, size, plain):
+    """However large a block is, it decodes to a large point in its own direction."""
+    bits = max(b for b in available_bits(lattice) if b <= bits)
+    code = code_for(lattice, bits)
+    code = without_kernels(code) if plain else code
+    direction = gaussian(200, 8)
+    direction[::2] *= np.eye(8, dtype=np.float32)[np.arange(100) % 8]  # spikes
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    decoded = decode(code, encode(code, size * direction)[0])
+    length = np.linalg.norm(decoded, axis=1)
+    along = (decoded * direction).sum(axis=1)
+    assert (along > 0.5 * length).all()
+    # Along a spike, the cell of no lattice is shorter than half the shortest vector.
+    assert (along > 0.4 * code.q * code.scales[-1]).all()
+
+
+@kernels_and_numpy
+@every_lattice
+def test_zero_decodes_to_little(lattice, plain):
+    code = code_for(lattice, 32)
+    code = without_kernels(code) if plain else code
+    decoded = decode(code, encode(code, np.zeros((3, 8), np.float32))[0])
+    assert (np.linalg.norm(decoded, axis=1) < 2 * code.scales[0]).all()
+
+
+@kernels_and_numpy
+@given(shipped_codes, random_seeds)
+def test_hostile_bytes_decode_to_finite_bounded_points(plain, code, seed):
+    code = without_kernels(code) if plain else code
+    decoded = decode(code, hostile_bytes(code, 50, seed))
+    # A leader lies within q covering radii of the shift; the centroid is one such point or less.
+    assert (np.abs(decoded) <= 3 * code.q * code.scales[-1]).all()
+
+
+# Where the words lie
+
+
+@given(st.integers(2, 65536), st.integers(1, 24), st.integers(1, 384))
+def test_word_layouts(q, dimension, n_bits):
+    n_scales = count_scales(dimension, q, n_bits)
+    assert n_scales >= 0
+    if n_scales:
+        digits, widths = word_layout(dimension, q, n_bits)
+        assert widths.sum() == n_bits
+        assert widths.max() <= MAX_WORD_BITS
+        last = dimension - digits * (len(widths) - 1)
+        assert 0 < last <= digits
+        # Exact, in integers: the digits fit, and with them as many scales as are counted.
+        assert all(q**digits <= 2 ** int(width) for width in widths[:-1])
+        assert n_scales * q**last <= 2 ** int(widths[-1])
+
+
+def test_fine_codes_take_several_words():
+    widths = [len(code_for(E8(), bits).parameters.word_bits) for bits in (48, 50, 64, 100, 128)]
+    assert widths == [1, 2, 2, 3, 3]
+
+
+@kernels_and_numpy
+@given(shipped_codes, st.integers(0, 40), st.integers(1, 4), random_seeds)
+def test_words_can_begin_at_any_bit_and_leave_the_others_alone(plain, code, bit, n_blocks, seed):
+    code = without_kernels(code) if plain else code
+    x = gaussian(3, n_blocks * code.dimension, seed)
+    codes, _ = encode(code, x, n_blocks)
+    n_bits = n_blocks * code.n_bits
+    around = np.zeros((3, -(-(bit + n_bits) // 8) + 2), np.uint8)
+    code.encode(x, 0, n_blocks, bit, around, np.zeros((3, 2)))
+    bits = np.unpackbits(around, axis=1, bitorder="little")
+    expected = np.unpackbits(codes, axis=1, bitorder="little")[:, :n_bits]
+    np.testing.assert_array_equal(bits[:, bit : bit + n_bits], expected)
+    assert not bits[:, :bit].any()
+    assert not bits[:, bit + n_bits :].any()
+    around = np.packbits(
+        np.hstack([bits[:, :bit] ^ 1, expected, bits[:, bit + n_bits :] ^ 1]),
+        axis=1,
+        bitorder="little",
+    )
+    np.testing.assert_array_equal(
+        decode(code, around, n_blocks, bit), decode(code, codes, n_blocks)
+    )
+
+
+@kernels_and_numpy
+def test_blocks_are_taken_from_and_put_to_their_coordinates(plain):
+    code = code_for(D4(), 16 + 1)
+    code = without_kernels(code) if plain else code
+    x = gaussian(10, 30)
+    codes = np.zeros((10, 7), np.uint8)
+    code.encode(x, 5, 2, 9, codes, np.zeros((10, 2)))
+    panel = np.full((30, 10), np.nan, np.float32)
+    code.decode(codes, 5, 2, 9, panel)
+    outside = np.r_[:5, 21:30]
+    assert np.isnan(panel[outside]).all()
+    expected = decode(code, encode(code, x[:, 5:21], 2)[0], 2)
+    np.testing.assert_array_equal(panel[5:21].T, expected)
+
+
+# Rows are independent of each other
+
+
+@kernels_and_numpy
+@every_lattice
+@pytest.mark.parametrize("bits", [8, 17, 64, 128])
+def test_a_row_gives_the_same_bits_alone_and_among_others(lattice, bits, plain):
+    code = code_for(lattice, bits)
+    code = without_kernels(code) if plain else code
+    x = gaussian(1000, 16)
+    codes, moments = encode(code, x, n_blocks=2)
+    decoded = decode(code, codes, n_blocks=2)
+    for rows in (slice(0, 1), slice(517, 518), slice(63, 130), slice(999, 1000)):
+        own_codes, own_moments = encode(code, x[rows], n_blocks=2)
+        np.testing.assert_array_equal(own_codes, codes[rows])
+        np.testing.assert_array_equal(own_moments, moments[rows])
+        np.testing.assert_array_equal(decode(code, codes[rows], n_blocks=2), decoded[rows])
+
+
+def test_panels_of_another_precision():
+    for bits in (32, 64):  # float32 and float64 arithmetic
+        code = code_for(E8(), bits)
+        codes = hostile_bytes(code, 100)
+        single, double = (decode(code, codes, dtype=dtype) for dtype in (np.float32, np.float64))
+        np.testing.assert_allclose(single, double, rtol=1e-6)
+
+
+# Blocks of lattices of other dimensions
+
+
+class Cubic(Lattice):
+    def __init__(self, dimension):
+        self.generator = np.eye(dimension)
+
+    def closest_point(self, x):
+        return np.rint(x)
+
+
+@pytest.mark.parametrize(("dimension", "copies"), [(1, 8), (3, 2), (5, 1), (8, 1), (24, 1)])
+def test_lattices_are_repeated_to_fill_eight_coordinates(dimension, copies):
+    block = fill_block(Cubic(dimension))
+    assert (block.copies, block.dimension) == (copies, copies * dimension)
+    x = gaussian(4, block.dimension)
+    np.testing.assert_array_equal(block.closest_point(x), np.rint(x))
+
+
+@given(st.integers(1, 7), st.integers(1, 112), random_seeds)
+def test_scalar_codes_of_a_few_coordinates(n_coordinates, n_bits, seed):
+    n_bits = min(max(n_bits, n_coordinates), 16 * n_coordinates)
+    code = scalar_code(n_coordinates, n_bits)
+    x = np.clip(gaussian(30, n_coordinates, seed), -1, 1)
+    errors = np.abs(x - decode(code, encode(code, x)[0]))
+    step = code.scales[0]
+    reach = step * (code.q - 1) / 2
+    # The error is half a step, or what is beyond the outermost level.
+    assert (errors <= np.maximum(step / 2, np.abs(x) - reach) * (1 + 1e-5)).all()
