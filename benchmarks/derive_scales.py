@@ -16,7 +16,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from skquant._nested_code import fill_block
-from skquant._scales import derive_code
+from skquant._scales import derive_code, derive_shortest_point_code
 from skquant.lattices import LATTICES
 
 TARGET = Path(__file__).parents[1] / "skquant" / "_scales.json"
@@ -30,7 +30,11 @@ def block_bits():
 
 def derive(lattice, n_bits):
     """Derive one code as a row of the table."""
-    code = derive_code(fill_block(lattice), n_bits, **SETTINGS)
+    return as_row(derive_code(fill_block(lattice), n_bits, **SETTINGS))
+
+
+def as_row(code):
+    """Write a code as a row of the table; a nesting ratio of 0 stands for the shortest points."""
     ends = [float(f"{scale:.5g}") for scale in (code.scales[0], code.scales[-1])]
     return [code.q, len(code.scales), *ends, float(f"{code.distortion:.5g}")]
 
@@ -60,7 +64,11 @@ def main(names):
     codes = {}
     for lattice in LATTICES.values():
         rows = Parallel(n_jobs=2)(delayed(derive)(lattice, bits) for bits in block_bits())
-        codes[lattice.name] = lower_hull(dict(zip(block_bits(), rows, strict=True)))
+        table = dict(zip(block_bits(), rows, strict=True))
+        if hasattr(lattice, "shortest_points"):
+            code = derive_shortest_point_code(fill_block(lattice), **SETTINGS)
+            table[code.n_bits] = as_row(code)
+        codes[lattice.name] = lower_hull(table)
         print(lattice.name, "done", flush=True)
     note = {
         "provenance": "python benchmarks/derive_scales.py",

@@ -1,8 +1,8 @@
 """Distortion of a Gaussian source against bits, beside Shannon's bound 4^-R.
 
 Rows of 1024 independent N(0, 1) entries. "true bits" is `bits_per_feature_`, the terms of a row
-included, and it is R in the bound and in the gap, R - log2(1/D)/2. The Lloyd-Max quantizer, the best
-scalar one of fixed rate, is given the variance and pays for no row terms.
+included, and it is R in the bound and in the gap, R - log2(1/D)/2. The Lloyd-Max quantizer, the
+best scalar one of fixed rate, is given the variance and pays for no row terms.
 
     python benchmarks/distortion.py
 """

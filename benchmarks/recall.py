@@ -20,7 +20,13 @@ from skquant import QuantizedKNeighborsClassifier
 
 K = 10
 FIGURE = ROOT / "docs" / "images" / "recall.svg"
-STYLES = {"skquant": "o-", "PQ fast scan": "s:", "RaBitQ": "^:", "EDEN": "v:", "SQ": "D:"}
+STYLES = {
+    "PQ fast scan": {"marker": "s", "ls": ":", "label": "faiss PQ fast scan"},
+    "RaBitQ": {"marker": "^", "ls": ":", "label": "faiss RaBitQ"},
+    "EDEN": {"marker": "v", "ls": ":", "label": "faiss EDEN"},
+    "SQ": {"marker": "D", "ls": ":", "label": "faiss SQ"},
+    "skquant": {"marker": "o", "lw": 2.5, "color": "black", "label": "skquant"},
+}
 
 
 def methods(d):
@@ -83,14 +89,14 @@ def compare(rows, queries):
     results = []
     for level, method, setting in methods(rows.shape[1]):
         kind = Skquant if method == "skquant" else Faiss
-        kind(setting, rows[:1000]).search(queries[:1])  # compile the kernels
-        searched, fit = timed(lambda: kind(setting, rows))
-        found, search = timed(lambda: searched.search(queries))
-        recall = np.mean([len(np.intersect1d(*pair)) for pair in zip(found, nearest)]) / K
-        row_bytes, total = searched.sizes()
+        kind(setting, rows[:1000]).search(queries[:1])  # compiles the kernels
+        index, fit = timed(kind, setting, rows)
+        found, search = timed(index.search, queries)
+        hits = [np.isin(*pair).sum() for pair in zip(found, nearest, strict=True)]
+        row_bytes, total = index.sizes()
         codec = (total - row_bytes * len(rows)) / 1000
         bits = 8 * row_bytes / rows.shape[1]
-        results.append((level, method, bits, recall, fit, search, codec))
+        results.append((level, method, bits, np.mean(hits) / K, fit, search, codec))
     return results
 
 
@@ -98,12 +104,10 @@ def plot(results, path):
     """Draw recall against bits, a panel for each data set."""
     plt.rcParams["svg.hashsalt"] = "skquant"  # the same bytes for the same numbers
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
-    for axes, (title, rows) in zip(panels, results.items()):
+    for axes, (title, rows) in zip(panels, results.items(), strict=True):
         for method, style in STYLES.items():
-            bits, recall = zip(*[(row[2], row[3]) for row in rows if row[1] == method])
-            ours = method == "skquant"
-            axes.plot(bits, recall, style, label=method if ours else f"faiss {method}",
-                      lw=2.5 if ours else 1.2, color="C3" if ours else None, zorder=2 + ours)  # fmt: skip
+            points = np.array([row[2:4] for row in rows if row[1] == method])
+            axes.plot(*points.T, **style)
         axes.set(title=title, xlabel="bits per dimension, all row terms included", ylim=(0, 1))
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("recall of the 10 nearest")
@@ -129,7 +133,7 @@ def run(n_rows=100_000, n_images=60_000, figure=FIGURE):
         ("Gaussian: bits", ".2f"), ("recall@10", ".3f"), ("search, s", ".2f"),
         ("Fashion-MNIST: bits", ".2f"), ("recall@10", ".3f"), ("search, s", ".2f"),
     ]  # fmt: skip
-    both = [(*a[:4], a[5], *b[2:4], b[5]) for a, b in zip(noise, fashion)]
+    both = [(*a[:4], a[5], *b[2:4], b[5]) for a, b in zip(noise, fashion, strict=True)]
     return [
         Table("recall", named + short, both),
         Table("recall_gaussian", named + measured, noise),

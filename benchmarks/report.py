@@ -3,14 +3,14 @@
 import os
 import platform
 import re
-import statistics
 import sys
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 
-from llvmlite.binding import get_host_cpu_name
+import numpy as np
+from llvmlite.binding import get_host_cpu_features
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("skquant", "numpy", "scipy", "sklearn", "numba", "faiss")
@@ -36,16 +36,18 @@ class Table:
 
     def cells(self):
         """Give all cells as text, the headings first."""
-        formatted = [[format(v, f) for v, (_, f) in zip(row, self.columns)] for row in self.rows]
+        formatted = [
+            [format(v, f) for v, (_, f) in zip(row, self.columns, strict=True)] for row in self.rows
+        ]
         return [[heading for heading, _ in self.columns], *formatted]
 
     def text(self):
         """Lay the table out in aligned columns under a rule, as reStructuredText reads them."""
         cells = self.cells()
-        widths = [max(map(len, column)) for column in zip(*cells)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         align = ["<" if f == "" else ">" for _, f in self.columns]
         lines = [
-            "  ".join(f"{c:{a}{w}}" for c, a, w in zip(line, align, widths)).rstrip()
+            "  ".join(f"{c:{a}{w}}" for c, a, w in zip(line, align, widths, strict=True)).rstrip()
             for line in cells
         ]
         rule = "  ".join("=" * width for width in widths)
@@ -68,26 +70,34 @@ def provenance(script):
 
 
 def processor():
-    """Name the processor, and how LLVM, which compiles the kernels, calls it."""
-    name = platform.processor()
+    """Name the processor, its cores and the vector instructions that the compiler sees."""
+    name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         found = re.search(r"model name\s*:\s*(.*)", cpuinfo.read_text())
         name = found.group(1) if found else name
-    return f"{name or platform.machine()} ({get_host_cpu_name()}, {os.cpu_count()} cores)"
+    features = get_host_cpu_features()
+    vectors = [f for f in ("neon", "avx2", "avx512f", "avx512vnni") if features.get(f)]
+    return f"{name} ({os.cpu_count()} cores; {', '.join(vectors)})"
 
 
-def timed(function):
+def timed(function, *arguments):
     """Call a function: its result, and the seconds it took."""
     start = perf_counter()
-    result = function()
+    result = function(*arguments)
     return result, perf_counter() - start
 
 
-def median_seconds(*functions, repeats=5):
-    """Time functions in turn, so that all see the same machine; the first round is dropped."""
+def time_in_turn(functions, repeats):
+    """Time functions in turn, so that all see the same machine; a first round is dropped.
+
+    Returns
+    -------
+    ndarray of shape (repeats, n_functions)
+        Seconds.
+    """
     rounds = [[timed(function)[1] for function in functions] for _ in range(repeats + 1)]
-    return [statistics.median(seconds) for seconds in zip(*rounds[1:])]
+    return np.array(rounds[1:])
 
 
 def show(tables):

@@ -14,9 +14,9 @@ import numpy as np
 from sklearn.utils import gen_batches
 
 from ._kernels._dispatch import centre_rows, scale_rows
+from ._rotation import KINDS
 from ._row_code import RowCode, spend_bits
 from ._row_terms import TermLayout
-from ._rotation import KINDS
 
 BLOCK_FLOATS = 2**18  # a block of rows to encode at a time stays in the cache
 LARGEST_NORM = float(np.finfo(np.float32).max)
@@ -190,13 +190,15 @@ class Codec:
         return vectors if self.rotation is None else self.rotation.inverse(vectors)
 
 
-def make_codec(mean, *, bits, lattice, rotation, center, random_state):
+def make_codec(mean, spread, *, bits, lattice, rotation, center, random_state):
     """Draw a codec.
 
     Parameters
     ----------
     mean : float64 ndarray of shape (n_features,)
         Centre of the features.
+    spread : float
+        Typical norm of a centred row.
     bits : float
         Budget per feature for the code words.
     lattice : lattice object
@@ -227,7 +229,9 @@ def make_codec(mean, *, bits, lattice, rotation, center, random_state):
         kept = np.sort(random_state.permutation(n_features)[:n_kept])
     row_code = spend_bits(lattice, n_kept, n_bits)
     distortion = 1 - n_kept / n_features * (1 - row_code.distortion)
-    return Codec(mean, drawn, kept, row_code, TermLayout.choose(center, n_features, distortion))
+    centre_ratio = np.linalg.norm(mean) / spread if spread > 0 else np.inf
+    terms = TermLayout.choose(center, n_features, distortion, centre_ratio)
+    return Codec(mean, drawn, kept, row_code, terms)
 
 
 def _as_work_dtype(rows):

@@ -6,6 +6,7 @@ codec that comes back is one that `make_codec` could have made.
 
 import numpy as np
 
+from ._codebook import ShortestPointCode
 from ._codec import Codec
 from ._nested_code import NestedLatticeCode, Repeated, count_scales
 from ._rotation import KINDS
@@ -34,6 +35,7 @@ def codec_to_file(codec):
         "n_features": codec.n_features,
         "center": codec.terms.center,
         "mantissa": codec.terms.mantissa,
+        "cosine_bits": codec.terms.cosine_bits,
         "gaussian_alignment": codec.terms.gaussian_alignment,
         "rotation": None if codec.rotation is None else codec.rotation.kind,
         "segments": segments,
@@ -70,9 +72,12 @@ def codec_from_file(meta, arrays, lattice=None):
 def _rebuild(meta, arrays, lattice):
     n_features = _integer(meta, "n_features", 1, 2**31)
     center = _choice(meta, "center", ("features", "rows", False))
-    mantissa = _integer(meta, "mantissa", 8, 16)
-    _require(mantissa in (8, 12, 16), "mantissa")
-    alignment = _real(meta, "gaussian_alignment")
+    terms = TermLayout(
+        center,
+        _integer(meta, "mantissa", 7, 23),
+        _integer(meta, "cosine_bits", 0, 20),
+        _real(meta, "gaussian_alignment"),
+    )
     kind = _choice(meta, "rotation", (*KINDS, None))
     mean = np.zeros(n_features)
     if center == "features":
@@ -94,7 +99,7 @@ def _rebuild(meta, arrays, lattice):
         kept = _array(arrays, "kept", np.int64, (row_code.n_coordinates,))
         ascending = kept[0] >= 0 and kept[-1] < n_features and (np.diff(kept) > 0).all()
         _require(bool(ascending), "kept")
-    return Codec(mean, rotation, kept, row_code, TermLayout(center, mantissa, alignment))
+    return Codec(mean, rotation, kept, row_code, terms)
 
 
 def _rebuild_row_code(entries, scales, own_lattice):
@@ -107,18 +112,25 @@ def _rebuild_row_code(entries, scales, own_lattice):
         copies = _integer(entry, "copies", 1, 8)
         d = lattice.generator.shape[0] * copies
         n_bits = _integer(entry, "block_bits", 1, MAX_BITS_PER_ENTRY * d)
-        q = _integer(entry, "nesting_ratio", 2, 2**MAX_BITS_PER_ENTRY)
-        n_scales = _integer(entry, "n_scales", 1, count_scales(d, q, n_bits))
+        q = _integer(entry, "nesting_ratio", 0, 2**MAX_BITS_PER_ENTRY)
+        _require(q >= 2 or (q == 0 and _has_shortest_point_code(lattice, n_bits)), "nesting_ratio")
+        n_scales = _integer(entry, "n_scales", 1, count_scales(d, q, n_bits) if q else 1)
         n_blocks = _integer(entry, "n_blocks", 1, 2**31 // d)
         own = scales[used : used + n_scales]
         _require(len(own) == n_scales and bool((np.diff(own) > 0).all()), "scales")
-        code = NestedLatticeCode(
-            Repeated(lattice, copies), q, own, n_bits, _real(entry, "distortion")
-        )
+        block, distortion = Repeated(lattice, copies), _real(entry, "distortion")
+        if q == 0:
+            code = ShortestPointCode(block, own, distortion)
+        else:
+            code = NestedLatticeCode(block, q, own, n_bits, distortion)
         segments.append(Segment(code, first, n_blocks, bit))
         first, bit, used = first + n_blocks * d, bit + n_blocks * n_bits, used + n_scales
     _require(used == len(scales), "scales")
     return RowCode(tuple(segments))
+
+
+def _has_shortest_point_code(lattice, n_bits):
+    return lattice == LATTICES["E8"] and n_bits == ShortestPointCode.n_bits
 
 
 def _name(lattice):
@@ -134,7 +146,9 @@ def _rebuild_lattice(entry, own_lattice):
         raise ValueError("it was written with a lattice of the user's own; pass it as lattice=")
     lattice = get_lattice(own_lattice)
     if isinstance(lattice, Z) or not np.array_equal(lattice.generator, entry["generator"]):
-        raise ValueError("the lattice passed has another generator than the one it was written with")
+        raise ValueError(
+            "the lattice passed has another generator than the one it was written with"
+        )
     return lattice
 
 

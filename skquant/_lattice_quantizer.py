@@ -149,12 +149,13 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         X = validate_data(self, X, dtype="numeric")
         if self.center is True:
             raise ValueError('center must be "features", "rows" or False, got True.')
-        mean = np.zeros(X.shape[1])
+        mean, spread = np.zeros(X.shape[1]), 0.0
         if self.center == "features":
-            mean = _blockwise_mean(X)
+            mean, spread = _mean_and_spread(X)
         self.lattice_ = get_lattice(self.lattice)
         self._codec = make_codec(
             mean,
+            spread,
             bits=self.bits,
             lattice=self.lattice_,
             rotation=self.rotation,
@@ -339,9 +340,12 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             run_in_threads(function, blocks, self.n_jobs)
 
 
-def _blockwise_mean(X):
-    """Mean of each feature in double precision, without a double-precision copy of X."""
-    total, block = np.zeros(X.shape[1]), max(1, 2**18 // X.shape[1])
+def _mean_and_spread(X):
+    """Mean of each feature and root mean squared norm of the centred rows, block by block."""
+    total, energy, block = np.zeros(X.shape[1]), 0.0, max(1, 2**18 // X.shape[1])
     for start in range(0, len(X), block):
-        total += X[start : start + block].sum(axis=0, dtype=np.float64)
-    return total / len(X)
+        rows = X[start : start + block].astype(np.float64)
+        total += rows.sum(axis=0)
+        energy += np.einsum("ij,ij->", rows, rows)
+    mean = total / len(X)
+    return mean, np.sqrt(max(energy / len(X) - mean @ mean, 0.0))

@@ -5,10 +5,11 @@ squares reconstruction of r is (A/‖u‖) u with the amplitude A = ⟨r, u⟩/�
 estimate of a product ⟨q, r⟩ is ‖r‖²/⟨r, u⟩ ⟨q, u⟩. With the alignment γ = ⟨r, u⟩/(‖r‖ ‖u‖) the one
 factor is ‖r‖ γ/‖u‖ and the other ‖r‖/(γ ‖u‖), and ‖u‖ can be had from the code words.
 
-* ``center="features"`` stores ‖r‖, γ as log2 of the signal-to-noise ratio γ²/(1 - γ²) in steps of
-  1/6, and the cosine of r and the centre c, so that ‖x‖ and ⟨x, c⟩ are exact in any distance.
-* ``center="rows"`` stores A and the row's mean; ``center=False`` stores A. There γ is the one that the
-  code has on Gaussian rows.
+* ``center="features"`` stores ‖r‖, γ as log2 of the signal-to-noise ratio γ²/(1 - γ²) in steps
+  of 1/24, and the cosine of r and the centre c, so that ‖x‖ and ⟨x, c⟩ are exact in any distance
+  as far as it matters: in steps that are small against the error of the code.
+* ``center="rows"`` stores A and the row's mean; ``center=False`` stores A. There γ is the one that
+  the code has on Gaussian rows.
 
 Magnitudes keep the exponent of a float32 and the leading `mantissa` bits; a row's mean is rounded
 before it is subtracted, so that no error comes of it.
@@ -18,8 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ALIGNMENT_BITS = 7
-ALIGNMENT_STEPS = 6.0  # a bit of signal-to-noise ratio
+ALIGNMENT_BITS = 9
+ALIGNMENT_STEPS = 24.0  # a bit of signal-to-noise ratio
 ALIGNMENT_LOWEST = -5.0  # log2 of the ratio at level 1; level 0 says that nothing was coded
 
 
@@ -66,37 +67,57 @@ class TermLayout:
     ----------
     center : {"features", "rows", False}
         What is subtracted from the rows.
-    mantissa : {8, 12, 16}
-        Leading bits of a magnitude behind its exponent.
+    mantissa : int
+        Leading bits of a magnitude behind its exponent, at most 23.
+    cosine_bits : int
+        Bits of the cosine of row and centre; 0 takes it for zero.
     gaussian_alignment : float
         γ of Gaussian rows, used where rows do not store their own.
     """
 
     center: str | bool
     mantissa: int
+    cosine_bits: int
     gaussian_alignment: float
 
     @classmethod
-    def choose(cls, center, n_features, distortion):
+    def choose(cls, center, n_features, distortion, centre_ratio):
         """Choose the bits so that rounding the terms adds little to the error of the code.
 
-        Where the terms are to be exact in distances, a step is at most the standard error of the
-        product of unit vectors; where they only scale the reconstruction, rounding adds at
-        most a hundredth to the squared error.
+        Where the terms are to be exact in distances, a step is at most a third of the standard
+        error of the product of unit vectors, and the cosine is dropped where the centre is
+        smaller than that. Where they only scale the reconstruction, rounding adds at most a
+        hundredth to the squared error. What is left of the last byte goes to the magnitude.
+
+        Parameters
+        ----------
+        center : {"features", "rows", False}
+        n_features : int
+        distortion : float
+            Expected squared error of a coordinate of unit variance.
+        centre_ratio : float
+            ‖c‖ over the typical ‖r‖.
+
+        Returns
+        -------
+        TermLayout
         """
-        if center == "features":
-            target, choices = np.sqrt(distortion / n_features), (8, 12, 16)
-        else:
-            target, choices = np.sqrt(0.12 * distortion), (8, 16)
-        fitting = [m for m in choices if 2.0**-m <= target]
-        return cls(center, min(fitting, default=16), float(np.sqrt(max(1 - distortion, 0.0))))
+        alignment = float(np.sqrt(max(1 - distortion, 0.0)))
+        if center != "features":
+            return cls(center, 8 if 2.0**-8 <= np.sqrt(0.12 * distortion) else 16, 0, alignment)
+        step = max(np.sqrt(distortion / n_features) / 3, 2.0**-16)
+        mantissa, cosine_bits = int(np.ceil(-np.log2(step))), 0
+        if centre_ratio > step:
+            cosine_bits = int(np.clip(np.ceil(1 + np.log2(centre_ratio / step)), 2, 20))
+        spare = -(8 + mantissa + ALIGNMENT_BITS + cosine_bits) % 8
+        return cls(center, min(mantissa + spare, 23), cosine_bits, alignment)
 
     @property
     def widths(self):
         """Bits of each term, in the order in which they are stored."""
         magnitude = 8 + self.mantissa
         if self.center == "features":
-            return magnitude, ALIGNMENT_BITS, self.mantissa + 1
+            return magnitude, ALIGNMENT_BITS, self.cosine_bits
         return (magnitude, magnitude) if self.center == "rows" else (magnitude,)
 
     @property
@@ -114,7 +135,7 @@ class TermLayout:
             levels = [
                 _pack_magnitude(norm, self.mantissa),
                 _pack_alignment(alignment),
-                _pack_cosine(centre_cosine, self.mantissa),
+                _pack_cosine(centre_cosine, self.cosine_bits),
             ]
         else:
             levels = [_pack_magnitude(norm * alignment, self.mantissa)]
@@ -137,7 +158,7 @@ class TermLayout:
         magnitude = _unpack_magnitude(levels[0], self.mantissa)
         zero = np.zeros_like(magnitude)
         if self.center == "features":
-            cosine = _unpack_cosine(levels[2], self.mantissa)
+            cosine = _unpack_cosine(levels[2], self.cosine_bits)
             product = magnitude * cosine * centre_norm
             return RowTerms(magnitude, _unpack_alignment(levels[1]), product, zero)
         alignment = np.full_like(magnitude, self.gaussian_alignment)
@@ -149,7 +170,7 @@ def _pack_magnitude(values, mantissa):
     """Round to the exponent of a float32 and `mantissa` bits; what is too small becomes zero."""
     bits = np.asarray(values, np.float32).view(np.uint32).astype(np.int64)
     dropped = 23 - mantissa
-    level = (bits + (1 << (dropped - 1))) >> dropped
+    level = (bits + (1 << dropped >> 1)) >> dropped
     largest = (0xFF << mantissa) - 1  # the next would be infinity
     return np.where(level >> mantissa == 0, 0, np.minimum(level, largest))
 
@@ -187,13 +208,13 @@ def _unpack_alignment(levels):
     return np.where(levels == 0, 0.0, np.sqrt(ratio / (1 + ratio)))
 
 
-def _pack_cosine(cosine, mantissa):
-    """Round a number in [-1, 1] to 2^(mantissa + 1) - 1 levels, one of them zero."""
-    half = 2**mantissa - 1
+def _pack_cosine(cosine, n_bits):
+    """Round a number in [-1, 1] to an odd number of levels, one of them zero."""
+    half = 2**n_bits // 2 - 1 if n_bits else 0
     return (np.rint(np.clip(cosine, -1, 1) * half) + half).astype(np.int64)
 
 
-def _unpack_cosine(levels, mantissa):
+def _unpack_cosine(levels, n_bits):
     """Undo `_pack_cosine`."""
-    half = 2**mantissa - 1
-    return np.clip((levels - half) / half, -1, 1)
+    half = 2**n_bits // 2 - 1 if n_bits else 0
+    return np.clip((levels - half) / max(half, 1), -1, 1)

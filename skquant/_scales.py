@@ -1,8 +1,8 @@
 """Choose nesting ratio and scales for a number of bits.
 
 `derive_code` minimises the simulated distortion of a Gaussian block. For the lattices of the
-package the results stand in `_scales.json`, written by ``python benchmarks/derive_scales.py``; for a
-lattice of the user's own it runs when a quantizer is fitted.
+package the results stand in `_scales.json`, written by ``python benchmarks/derive_scales.py``; for
+a lattice of the user's own it runs when a quantizer is fitted.
 """
 
 import json
@@ -13,6 +13,7 @@ import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 from scipy.stats import norm
 
+from ._codebook import ShortestPointCode
 from ._nested_code import NestedLatticeCode, Repeated, count_scales, fill_block
 from .lattices import LATTICES, Z
 
@@ -71,6 +72,24 @@ def optimise_scales(lattice, q, n_scales, n_bits, sample, max_evaluations):
                  "initial_simplex": start + 0.15 * np.vstack([0 * start, np.eye(len(start))])},
     )  # fmt: skip
     return make(result.x).scales
+
+
+def derive_shortest_point_code(lattice, *, n_blocks, max_evaluations, check_blocks):
+    """Choose the scale of the code of the shortest points; the arguments are `derive_code`'s."""
+    sample = gaussian_blocks(n_blocks, lattice.dimension)
+
+    def make(scale):
+        return ShortestPointCode(lattice, np.array([scale]), np.nan)
+
+    result = minimize_scalar(
+        lambda scale: simulate_distortion(make(scale), *sample),
+        bounds=(1, 3),
+        method="bounded",
+        options={"maxiter": max_evaluations, "xatol": 1e-3},
+    )
+    scales = np.array([result.x])
+    check = gaussian_blocks(check_blocks, lattice.dimension)
+    return ShortestPointCode(lattice, scales, simulate_distortion(make(result.x), *check))
 
 
 def _largest_ratio(dimension, n_scales, n_bits):
@@ -139,12 +158,14 @@ def code_for(lattice, n_bits):
 
     Returns
     -------
-    NestedLatticeCode
+    NestedLatticeCode or ShortestPointCode
     """
     block = fill_block(lattice)
     if lattice not in LATTICES.values():
         return derive_code(block, n_bits, n_blocks=1000, max_evaluations=16)
     q, n_scales, first, last, distortion = _table()[lattice.name][str(n_bits)]
+    if q == 0:
+        return ShortestPointCode(block, np.array([first]), distortion)
     scales = np.geomspace(first, last, n_scales) if n_scales > 1 else np.array([first])
     return NestedLatticeCode(block, q, scales, n_bits, distortion)
 

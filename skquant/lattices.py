@@ -6,6 +6,8 @@ N. J. A. Sloane, *Sphere Packings, Lattices and Groups*, chapters 4, 20 (closest
 (second moments).
 """
 
+from itertools import product
+
 import numpy as np
 
 __all__ = ["A2", "D4", "E8", "LATTICES", "Lattice", "Z", "get_lattice"]
@@ -169,15 +171,20 @@ class E8(Lattice):
     array([[0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]])
     """
 
-    generator = np.vstack(
-        [np.full((1, 8), 0.5), np.eye(6, 8, 1) - np.eye(6, 8), 2 * np.eye(1, 8)]
-    )
+    generator = np.vstack([np.full((1, 8), 0.5), np.eye(6, 8, 1) - np.eye(6, 8), 2 * np.eye(1, 8)])
     second_moment = 929 / 12960
     generic_point = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 23.0]) / 30
 
     def closest_point(self, x):
         """Take the nearer of the candidates from D8 and from its shift."""
         return _nearer(x, _closest_even_sum(x), _closest_even_sum(x - 0.5) + 0.5)
+
+    def shortest_points(self):
+        """List the 240 shortest nonzero points, (240, 8), in lexicographic order."""
+        halves = np.array(list(product((-0.5, 0.5), repeat=8)))
+        pairs = np.array([x for x in product((-1.0, 0.0, 1.0), repeat=8) if np.dot(x, x) == 2])
+        points = np.vstack([halves[halves.sum(axis=1) % 2 == 0], pairs])
+        return points[np.lexsort(points.T[::-1])]
 
 
 def _closest_even_sum(x):
@@ -215,7 +222,8 @@ def get_lattice(lattice):
     Raises
     ------
     ValueError
-        If the name is unknown, or the object's generator is no basis of a lattice.
+        If the name is unknown, the object's generator is no basis of a lattice, or its
+        `closest_point` does not find lattice points.
     """
     if isinstance(lattice, str):
         if lattice not in LATTICES:
@@ -230,4 +238,31 @@ def get_lattice(lattice):
         )
     if not np.isfinite(generator).all() or abs(np.linalg.det(generator)) < 1e-9:
         raise ValueError(f"The generator of lattice {lattice!r} is not a basis.")
-    return lattice
+    found = np.asarray(lattice.closest_point(generator))
+    if found.shape != generator.shape or not np.allclose(found, generator):
+        raise ValueError(
+            f"lattice {lattice!r} does not find its own points: closest_point(generator) should "
+            "give the generator."
+        )
+    return lattice if isinstance(lattice, Lattice) else _Adapted(lattice)
+
+
+class _Adapted(Lattice):
+    """A lattice that does not derive from `Lattice`, with the defaults it may lack."""
+
+    def __init__(self, lattice):
+        self.lattice = lattice
+        self.generator = np.asarray(lattice.generator, dtype=float)
+
+    @property
+    def name(self):
+        return type(self.lattice).__name__
+
+    def closest_point(self, x):
+        return self.lattice.closest_point(x)
+
+    def __eq__(self, other):
+        return type(other) is type(self) and self.lattice == other.lattice
+
+    def __hash__(self):
+        return hash(self.lattice)

@@ -94,7 +94,9 @@ class QuantizedMatrix:
             if rows.size == 0:
                 rows = rows.astype(np.intp)
             if rows.dtype == bool and rows.shape != (len(self),):
-                raise IndexError(f"The mask has shape {rows.shape}, but there are {len(self)} rows.")
+                raise IndexError(
+                    f"The mask has shape {rows.shape}, but there are {len(self)} rows."
+                )
             if rows.ndim != 1 or rows.dtype.kind not in "iub":
                 raise IndexError("Rows are selected by a slice, integers or a mask.")
             if rows.dtype == bool:

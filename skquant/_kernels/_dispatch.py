@@ -3,6 +3,7 @@
 So far every machine takes the portable kernels, which rely on the compiler's vectoriser.
 """
 
+from ._codebook import decode_words, encode_words
 from ._hadamard import rotate, rotate_back
 from ._nested import decode_blocks, encode_blocks
 from ._rows import centre_rows, scale_rows
@@ -11,7 +12,9 @@ from ._top_k import update_top_k
 __all__ = [
     "centre_rows",
     "decode_blocks",
+    "decode_words",
     "encode_blocks",
+    "encode_words",
     "rotate",
     "rotate_back",
     "scale_rows",

@@ -5,8 +5,8 @@ With x the row, c the centre, r = x - c and u what the row's code words decode t
     ‖q - x‖² = ‖q - c‖² + ‖r‖² - 2 ⟨q - c, r⟩
     ⟨q, x⟩ = ⟨q - c, r⟩ + ⟨r, c⟩ + ⟨q, c⟩
 
-where ‖r‖² and ⟨r, c⟩ are row terms and only ⟨q - c, r⟩ ≈ ‖r‖²/⟨r, u⟩ ⟨q - c, u⟩ is estimated, without
-bias. What remains of a panel is an offset and a factor for each row and one matrix product.
+where ‖r‖² and ⟨r, c⟩ are row terms and only ⟨q - c, r⟩ ≈ ‖r‖²/⟨r, u⟩ ⟨q - c, u⟩ is estimated,
+without bias. What remains of a panel is an offset and a factor for each row and one matrix product.
 """
 
 import numpy as np

@@ -1,0 +1,215 @@
+"""The kernels beside the oracles of `reference.py`.
+
+Run with NUMBA_CPU_NAME=generic too, which compiles for a CPU without SIMD extensions.
+"""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from reference import coset_leaders, decode_block, hadamard_rotation, least_error, smallest
+
+from skquant._kernels._dispatch import (
+    centre_rows,
+    decode_words,
+    encode_words,
+    rotate,
+    rotate_back,
+    scale_rows,
+    update_top_k,
+)
+from skquant._nested_code import NestedLatticeCode, Repeated, word_layout
+from skquant.lattices import A2, D4, E8, LATTICES, Z
+
+every_lattice = pytest.mark.parametrize("lattice", LATTICES.values(), ids=LATTICES)
+both_precisions = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+def make_code(lattice, q, scales):
+    """Give a code of eight coordinates with as many bits as the scales need."""
+    block = Repeated(lattice, 8 // lattice.dimension)
+    n_bits = int(np.ceil(8 * np.log2(q) + np.log2(len(scales)) + 1e-9))
+    if n_bits > 48:  # then each word is rounded up on its own
+        n_bits += len(word_layout(8, q, n_bits)[1])
+    return NestedLatticeCode(block, q, np.array(scales), n_bits, np.nan)
+
+
+# Encode and decode
+
+
+@every_lattice
+# q > 128 is worked in double precision, q > 60 takes two words.
+@pytest.mark.parametrize("q", [2, 3, 5, 16, 64, 101, 215, 1000])
+def test_words_decode_to_the_leaders_of_their_cosets(lattice, q):
+    code = make_code(lattice, q, [0.5, 0.7, 1.1])
+    assert code.dtype == (np.float32 if q <= 128 else np.float64)
+    n_bytes = -(-code.n_bits // 8)
+    codes = np.random.default_rng(q).integers(256, size=(70, n_bytes), dtype=np.uint8)
+    panel = np.empty((8, len(codes)), code.dtype)
+    code.decode(codes, 0, 1, 0, panel)
+    words = [int.from_bytes(row.tobytes(), "little") for row in codes]
+    expected = np.array([decode_block(code, word) for word in words])
+    np.testing.assert_allclose(panel.T, expected, rtol=1e-5, atol=1e-5)
+
+
+def errors_and_least_errors(code, x):
+    """Squared errors of blocks, and the least there could be over all words and scales."""
+    codes = np.zeros((len(x), -(-code.n_bits // 8)), np.uint8)
+    code.encode(x, 0, 1, 0, codes, np.zeros((len(x), 2)))
+    panel = np.empty((8, len(x)), code.dtype)
+    code.decode(codes, 0, 1, 0, panel)
+    lattice = code.lattice.lattice
+    leaders = coset_leaders(lattice, code.q, lattice.generic_point)
+    least = np.array([least_error(code, block, leaders) for block in x.astype(float)])
+    return ((x - panel.T) ** 2).sum(axis=1, dtype=float), least
+
+
+@pytest.mark.parametrize(
+    ("lattice", "q", "factors"),
+    [
+        (Z(), 2, [4.3]),
+        (A2(), 3, [4.3]),
+        (D4(), 4, [4.3]),
+        (E8(), 2, [4.3]),
+        (Z(), 13, [2.9, 3.7, 4.6, 5.8]),
+        (A2(), 13, [2.9, 3.7, 4.6, 5.8]),
+        (D4(), 4, [2.9, 3.7, 4.6, 5.8]),
+        (E8(), 2, [2.9, 3.7, 4.6, 5.8]),
+    ],
+    ids=str,
+)
+def test_encoding_is_nearly_as_good_as_an_exhaustive_search(lattice, q, factors):
+    radius = lattice.covolume ** (1 / lattice.dimension)
+    code = make_code(lattice, q, np.array(factors) / (q * radius))
+    x = np.random.default_rng(0).standard_normal((400, 8)).astype(code.dtype)
+    errors, least = errors_and_least_errors(code, x)
+    assert (errors > least * (1 - 1e-4) - 1e-6).all()
+    assert errors.mean() < 1.1 * least.mean()
+    if len(factors) == 1:  # and within the cell, the nearest lattice point is the best word
+        np.testing.assert_allclose(*errors_and_least_errors(code, x / 5), rtol=1e-4, atol=1e-5)
+
+
+# Encode and decode with a list of words
+
+
+@given(st.integers(1, 9), st.integers(1, 256), st.integers(1, 150), st.integers(0, 2**32 - 1))
+def test_the_nearest_word_of_a_list_is_found(dimension, n_words, n_rows, seed):
+    rng = np.random.default_rng(seed)
+    words = rng.standard_normal((n_words, dimension), dtype=np.float32)
+    rows = rng.standard_normal((n_rows, 2 + 3 * dimension), dtype=np.float32)
+    codes, moments = np.zeros((n_rows, 5), np.uint8), np.ones((n_rows, 2))
+    encode_words(words, rows, 2, 3, 1, codes, moments)
+    blocks = rows[:, 2:].reshape(n_rows, 3, 1, dimension)
+    distances = ((blocks - words) ** 2).sum(axis=3)
+    found = np.take_along_axis(distances, codes[:, 1:4, None].astype(int), axis=2)[..., 0]
+    np.testing.assert_allclose(found, distances.min(axis=2), rtol=1e-5, atol=1e-6)
+    assert not codes[:, [0, 4]].any()
+    panel = np.full((2 + 3 * dimension, n_rows), np.nan, np.float32)
+    decode_words(words, codes, 2, 3, 1, panel)
+    decoded = panel[2:].T
+    np.testing.assert_array_equal(decoded, words[codes[:, 1:4]].reshape(n_rows, -1))
+    assert np.isnan(panel[:2]).all()
+    expected = np.column_stack([(rows[:, 2:] * decoded).sum(axis=1), (decoded**2).sum(axis=1)])
+    np.testing.assert_allclose(moments - 1, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_bytes_that_name_no_word_decode_to_the_first():
+    words = np.arange(6, dtype=np.float32).reshape(3, 2)
+    codes, panel = np.array([[2], [3], [255]], np.uint8), np.empty((2, 3), np.float32)
+    decode_words(words, codes, 0, 1, 0, panel)
+    np.testing.assert_array_equal(panel.T, words[[2, 0, 0]])
+
+
+# Rotate
+
+
+@both_precisions
+@given(st.integers(1, 130), st.integers(1, 4), st.integers(1, 40), st.integers(0, 2**32 - 1))
+def test_rotation_is_the_product_of_dense_matrices(dtype, n, n_rounds, n_rows, seed):
+    rng = np.random.default_rng(seed)
+    signs = rng.choice(np.array([-1, 1], np.int8), (n_rounds, n))
+    rows = rng.standard_normal((n_rows, n)).astype(dtype)
+    rotation = hadamard_rotation(signs)
+    tolerance = 2e-6 if dtype == np.float32 else 1e-13
+    there = rows.copy()
+    rotate(there, signs)
+    np.testing.assert_allclose(there, rows @ rotation, atol=tolerance * n)
+    back = rows.copy()
+    rotate_back(back, signs)
+    np.testing.assert_allclose(back, rows @ rotation.T, atol=tolerance * n)
+
+
+# Centre and scale
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_features", [1, 7, 64, 1001])
+def test_centring(dtype, n_features):
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((5, n_features)).astype(dtype)
+    rows.flags.writeable = False
+    mean, offset = rng.standard_normal(n_features), rng.standard_normal(5)
+    centred = rows.astype(float) - mean - offset[:, None]
+    energy, product = np.full(5, np.nan), np.full(5, np.nan)
+    centre_rows(rows, mean, offset, energy, product)
+    np.testing.assert_allclose(energy, (centred**2).sum(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(product, centred @ mean, rtol=1e-9, atol=1e-11)
+    factor = 10.0 ** np.array([-30, -1, 0, 2, 30])
+    out = np.empty(rows.shape, np.float32)
+    scale_rows(rows, mean, offset, factor, out)
+    np.testing.assert_allclose(out, centred * factor[:, None], rtol=1e-6)
+
+
+def test_centring_is_worked_in_double_precision():
+    """What is left of rows far from the origin is not lost."""
+    rows = 1e6 + np.arange(12, dtype=np.float32).reshape(3, 4)
+    mean = rows.mean(axis=0, dtype=float) + 1e-3
+    energy, product = np.empty(3), np.empty(3)
+    centre_rows(rows, mean, np.zeros(3), energy, product)
+    np.testing.assert_allclose(energy, 4 * np.array([4.001, 0.001, 3.999]) ** 2, rtol=1e-6)
+
+
+# Keep the nearest
+
+
+def top_k(products, weight, scale, offset, k, panel_rows):
+    """Search panel by panel, and sort what was found."""
+    n_queries, n_rows = products.shape
+    distances = np.full((n_queries, k), np.inf)
+    indices = np.full((n_queries, k), np.iinfo(np.int64).max)
+    for first in range(0, n_rows, panel_rows):
+        rows = slice(first, first + panel_rows)
+        panel = np.ascontiguousarray(products[:, rows])
+        update_top_k(panel, weight, scale[rows], offset[rows], first, distances, indices)
+    order = np.lexsort((indices, distances), axis=1)
+    return np.take_along_axis(distances, order, axis=1), np.take_along_axis(indices, order, axis=1)
+
+
+@given(
+    st.integers(1, 5),
+    st.integers(1, 300),
+    st.integers(1, 300),
+    st.integers(1, 40),
+    st.sampled_from([1, 3, 10**6]),
+    st.integers(0, 2**32 - 1),
+)
+def test_the_nearest_rows_are_kept_and_the_first_of_those_that_tie(
+    n_queries, n_rows, panel_rows, k, n_values, seed
+):
+    """With few distinct values nearly everything ties; integers make the oracle exact."""
+    rng = np.random.default_rng(seed)
+    k = min(k, n_rows)
+    products = rng.integers(-n_values, n_values, (n_queries, n_rows), endpoint=True)
+    weight = rng.integers(1, 3, n_queries).astype(float)
+    scale, offset = rng.integers(-2, 3, (2, n_rows)).astype(float)
+    expected = smallest(offset + weight[:, None] * scale * products, k)
+    found = top_k(products.astype(np.float32), weight, scale, offset, k, panel_rows)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_fewer_rows_than_neighbours_leave_room_for_the_next_panels():
+    found, rows = top_k(
+        np.ones((1, 2), np.float32), np.ones(1), np.ones(2), np.zeros(2), k=4, panel_rows=1
+    )
+    np.testing.assert_array_equal(found, [[1, 1, np.inf, np.inf]])
+    np.testing.assert_array_equal(rows[:, :2], [[0, 1]])
