@@ -9,6 +9,7 @@ of unit variance, or a share of them where the bits do not pay for all.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from sklearn.utils import gen_batches
@@ -19,7 +20,7 @@ from ._row_code import RowCode, spend_bits
 from ._row_terms import TermLayout
 
 BLOCK_FLOATS = 2**18  # a block of rows to encode at a time stays in the cache
-LARGEST_NORM = float(np.finfo(np.float32).max)
+LARGEST_NORM = 2.0**120  # leaves float32 room for the products of such rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,11 @@ class Codec:
     def n_features(self):
         """Width of the rows."""
         return len(self.mean)
+
+    @cached_property
+    def centre_norm(self):
+        """‖c‖."""
+        return float(np.linalg.norm(self.mean))
 
     @property
     def row_bytes(self):
@@ -101,7 +107,7 @@ class Codec:
         Raises
         ------
         ValueError
-            If the norm of a centred row exceeds the largest float32.
+            If the norm of a centred row exceeds 2^120.
         """
         rows = _as_work_dtype(rows)
         row_mean = np.zeros(len(rows))
@@ -112,7 +118,7 @@ class Codec:
         if not energy.max(initial=0.0) < LARGEST_NORM**2:
             raise ValueError(
                 "X has a row too large to compress: once centred, its norm exceeds "
-                f"{LARGEST_NORM:.3g}, the largest float32. Scale X down."
+                f"{LARGEST_NORM:.3g}. Scale X down."
             )
         norm = np.sqrt(energy)
         norm[norm < np.finfo(np.float32).tiny] = 0.0
@@ -124,8 +130,7 @@ class Codec:
         inner, square = self.row_code.encode(coordinates, packed).T
         size = np.sqrt(square * self.n_features)
         alignment = np.divide(inner, size, out=np.zeros_like(size), where=(size > 0) & (norm > 0))
-        centre_norm = np.linalg.norm(self.mean)
-        cosine = product * unit / centre_norm if centre_norm > 0 else product
+        cosine = product * unit / self.centre_norm if self.centre_norm > 0 else product
         packed[:, self.row_code.n_bytes :] = self.terms.pack(norm, alignment, cosine, row_mean)
         return packed
 
@@ -146,7 +151,7 @@ class Codec:
         """
         packed = np.ascontiguousarray(packed)
         panel = self.row_code.decode(packed)
-        terms = self.terms.unpack(packed[:, self.row_code.n_bytes :], np.linalg.norm(self.mean))
+        terms = self.terms.unpack(packed[:, self.row_code.n_bytes :], self.centre_norm)
         return panel, np.sqrt(np.einsum("ij,ij->j", panel, panel).astype(np.float64)), terms
 
     def decode(self, packed, dtype):

@@ -255,7 +255,7 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             If `X` is sparse.
         ValueError
             If `X` is of another width, empty, or holds NaN, infinity or a row whose norm exceeds
-            the largest float32.
+            2^120.
         """
         X = self._validate_rows(X)
         dtype = np.float64 if X.dtype == np.float64 else np.float32

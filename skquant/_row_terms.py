@@ -110,6 +110,9 @@ class TermLayout:
         if centre_ratio > step:
             cosine_bits = int(np.clip(np.ceil(1 + np.log2(centre_ratio / step)), 2, 20))
         spare = -(8 + mantissa + ALIGNMENT_BITS + cosine_bits) % 8
+        if cosine_bits:
+            cosine_bits += spare // 2
+            spare -= spare // 2
         return cls(center, min(mantissa + spare, 23), cosine_bits, alignment)
 
     @property

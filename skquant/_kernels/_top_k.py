@@ -36,29 +36,29 @@ def _push(distances, indices, query, distance, index):
 
 
 @njit(cache=True, nogil=True)
-def _count_nearer(products, query, start, stop, weight, scale, offset, bound):
+def _count_nearer(products, query, start, stop, weight, offset, bound):
     """Count the rows of a chunk that are nearer than a bound.
 
     Unsigned indices and a narrow count let the compiler turn this into vector instructions.
     """
     count = np.int32(0)
     for row in range(np.uintp(start), np.uintp(stop)):
-        distance = offset[row] + weight * scale[row] * products[query, row]
+        distance = offset[row] + weight * products[query, row]
         count += np.int32(distance < bound)
     return count
 
 
 @njit(cache=True, nogil=True)
-def update_top_k(products, weight, scale, offset, first_row, distances, indices):
+def update_top_k(products, weight, offset, first_row, distances, indices):
     """Take a panel of products into the k nearest rows of each query.
 
-    The distance of query i and row j is ``offset[j] + weight[i] * scale[j] * products[i, j]``.
+    The distance of query i and row j is ``offset[j] + weight[i] * products[i, j]``.
 
     Parameters
     ----------
     products : float32 ndarray of shape (n_queries, n_rows)
     weight : float64 ndarray of shape (n_queries,)
-    scale, offset : float64 ndarray of shape (n_rows,)
+    offset : float64 ndarray of shape (n_rows,)
     first_row : int
         Index of the panel's first row; panels come in ascending order.
     distances : float64 ndarray of shape (n_queries, k)
@@ -71,9 +71,9 @@ def update_top_k(products, weight, scale, offset, first_row, distances, indices)
         for start in range(0, n_rows, CHUNK):
             stop = min(start + CHUNK, n_rows)
             bound = distances[query, 0]
-            if not _count_nearer(products, query, start, stop, weight[query], scale, offset, bound):
+            if not _count_nearer(products, query, start, stop, weight[query], offset, bound):
                 continue
             for row in range(start, stop):
-                distance = offset[row] + weight[query] * scale[row] * products[query, row]
+                distance = offset[row] + weight[query] * products[query, row]
                 if distance < distances[query, 0]:
                     _push(distances, indices, query, distance, first_row + row)

@@ -51,11 +51,11 @@ def search(codes, queries, k, *, metric, n_jobs=None):
     scale_rows(queries, codec.mean, no_offset, inverse, unit)
     coordinates = codec.to_coordinates(unit)
 
-    def search_part(panels):
-        return _search_panels(codes, coordinates, length, panels, k, metric)
+    def search_part(starts):
+        return _search_panels(codes, coordinates, length, starts, k, metric)
 
-    panels = list(range(0, len(codes), PANEL_ROWS))
-    parts = [part for part in np.array_split(panels, thread_count(n_jobs)) if len(part)]
+    starts = range(0, len(codes), PANEL_ROWS)
+    parts = [part for part in np.array_split(starts, thread_count(n_jobs)) if len(part)]
     with single_threaded_blas():
         found = run_in_threads(search_part, parts, n_jobs)
     distances = np.concatenate([d for d, _ in found], axis=1)
@@ -68,22 +68,25 @@ def search(codes, queries, k, *, metric, n_jobs=None):
     return distances + query_offset[:, None], indices
 
 
-def _search_panels(codes, coordinates, length, panels, k, metric):
+def _search_panels(codes, coordinates, length, starts, k, metric):
     """Find the k nearest rows in some panels: heaps of distances, less the query's own part."""
     distances = np.full((len(coordinates), k), np.inf)
     indices = np.full((len(coordinates), k), np.iinfo(np.int64).max)
-    for first in panels:
-        packed = codes._rows[first : first + PANEL_ROWS]
-        panel, decoded_norm, terms = codes._codec.decode_panel(packed)
+    tile = np.empty(min(QUERY_BLOCK, len(coordinates)) * PANEL_ROWS, np.float32)
+    for first in starts:
+        panel, decoded_norm, terms = codes._codec.decode_panel(
+            codes._rows[first : first + PANEL_ROWS]
+        )
         factor = terms.unbiased_factor(decoded_norm)
         if metric == "sqeuclidean":
             scale, offset = -2 * factor, terms.norm**2
         else:
             scale, offset = -factor, -terms.centre_product
+        panel *= scale.astype(np.float32)
         for start in range(0, len(coordinates), QUERY_BLOCK):
             block = slice(start, start + QUERY_BLOCK)
-            products = coordinates[block] @ panel
-            update_top_k(
-                products, length[block], scale, offset, first, distances[block], indices[block]
-            )
+            queries = coordinates[block]
+            shape = len(queries), panel.shape[1]
+            products = np.matmul(queries, panel, out=tile[: shape[0] * shape[1]].reshape(shape))
+            update_top_k(products, length[block], offset, first, distances[block], indices[block])
     return distances, indices
