@@ -17,6 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 from report import Table, show
+from threadpoolctl import threadpool_limits
 
 from skquant import LatticeQuantizer
 from skquant._rotation import HadamardRotation, OrthogonalRotation
@@ -67,7 +68,8 @@ def run(n_rotations=60, n_pairs=40):
         means = []
         for rounds in (1, 2, 3, None):
             rotations = (draw(rounds, n, random_state) for _ in range(n_rotations))
-            measured = [errors(replace(codec, rotation=rotation), A, B) for rotation in rotations]
+            with threadpool_limits(1):
+                measured = [errors(replace(codec, rotation=r), A, B) for r in rotations]
             means.append(np.mean(measured, axis=0).reshape(2, len(ROWS), n_pairs).mean(axis=2))
         for kind, distortion, share in zip(ROWS, *np.transpose(means, (1, 2, 0)), strict=True):
             results += [(n, kind, "D", *distortion), (n, kind, "error / law", *share)]

@@ -50,7 +50,8 @@ class ShortestPointCode:
     def encode(self, rows, first, n_blocks, bit, codes, moments):
         """Encode blocks of normalised rows; `NestedLatticeCode.encode` explains the arguments."""
         rows = rows.astype(np.float32, copy=False)
-        encode_words(self.words, rows, first, n_blocks, bit // 8, codes, moments)
+        half_energy = np.einsum("ij,ij->i", self.words, self.words) / 2
+        encode_words(self.words, half_energy, rows, first, n_blocks, bit // 8, codes, moments)
 
     def decode(self, codes, first, n_blocks, bit, panel):
         """Decode blocks into a panel of shape (n_coordinates, n_rows)."""

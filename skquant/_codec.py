@@ -18,6 +18,7 @@ from ._kernels._dispatch import centre_rows, scale_rows
 from ._rotation import KINDS
 from ._row_code import RowCode, spend_bits
 from ._row_terms import TermLayout
+from ._scales import MAX_BITS_PER_ENTRY
 
 BLOCK_FLOATS = 2**18  # a block of rows to encode at a time stays in the cache
 LARGEST_NORM = 2.0**120  # leaves float32 room for the products of such rows
@@ -221,7 +222,7 @@ def make_codec(mean, spread, *, bits, lattice, rotation, center, random_state):
         If the bits of a row do not pay for a single coordinate.
     """
     n_features = len(mean)
-    n_bits = int(bits * n_features + 1e-9)
+    n_bits = int(min(bits, MAX_BITS_PER_ENTRY) * n_features + 1e-9)
     if n_bits < 1:
         raise ValueError(
             f"bits={bits} for {n_features} features comes to less than one bit a row; "

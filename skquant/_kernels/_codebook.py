@@ -30,13 +30,15 @@ def _closest_word(x, words, half_energy, score, best, index):
 
 
 @njit(cache=True, nogil=True)
-def encode_words(words, rows, first, n_blocks, byte, codes, moments):
+def encode_words(words, half_energy, rows, first, n_blocks, byte, codes, moments):
     """Encode n_blocks blocks of each row, a byte a block.
 
     Parameters
     ----------
     words : float32 ndarray of shape (n_words, dimension)
         At most 256.
+    half_energy : float32 ndarray of shape (n_words,)
+        ‖w‖²/2 of each word.
     rows : float32 ndarray of shape (n_rows, n_coordinates)
     first, n_blocks : int
         The coordinate where the blocks start, and their number.
@@ -48,7 +50,6 @@ def encode_words(words, rows, first, n_blocks, byte, codes, moments):
         Added to: the product of the row with what it decodes to, and the square of the latter.
     """
     d = words.shape[1]
-    half_energy = 0.5 * (words * words).sum(axis=1)
     x, score = np.zeros(d * LANES, rows.dtype), np.empty(LANES, rows.dtype)
     best, index = np.empty(LANES, rows.dtype), np.zeros(LANES, np.int32)
     for start in range(0, rows.shape[0], LANES):

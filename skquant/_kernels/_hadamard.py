@@ -35,12 +35,18 @@ def _transform(x, first, length):
 
 
 @njit(cache=True, nogil=True)
-def _multiply(x, first, signs, factor):
-    """Multiply the coordinates from `first` on by signs and a common factor."""
-    for i in range(signs.shape[0]):
-        a, multiplier = np.uintp((first + i) * LANES), x.dtype.type(signs[i] * factor)
-        for j in range(np.uintp(LANES)):
-            x[a + j] *= multiplier
+def _multiply(x, coordinate, factor):
+    """Multiply a coordinate in all lanes."""
+    a, multiplier = np.uintp(coordinate * LANES), x.dtype.type(factor)
+    for j in range(np.uintp(LANES)):
+        x[a + j] *= multiplier
+
+
+@njit(cache=True, nogil=True)
+def _flip(x, signs, r, length, factor):
+    """Multiply by the signs of round r, and the first `length` coordinates by a factor."""
+    for i in range(signs.shape[1]):
+        _multiply(x, i, signs[r, i] * factor if i < length else float(signs[r, i]))
 
 
 @njit(cache=True, nogil=True)
@@ -86,16 +92,16 @@ def rotate(rows, signs):
     """
     n = rows.shape[1]
     length = _power_of_two(n)
-    factor, ones = 1.0 / np.sqrt(length), np.ones(length, np.int8)
+    factor = 1.0 / np.sqrt(length)
     x = np.zeros(n * LANES, rows.dtype)
     for start in range(0, rows.shape[0], LANES):
         _load(rows, start, x)
         for r in range(signs.shape[0]):
-            _multiply(x, 0, signs[r, :length], factor)
-            _multiply(x, length, signs[r, length:], 1.0)
+            _flip(x, signs, r, length, factor)
             _transform(x, 0, length)
             if length < n:
-                _multiply(x, n - length, ones, factor)
+                for i in range(n - length, n):
+                    _multiply(x, i, factor)
                 _transform(x, n - length, length)
         _store(x, start, rows)
 
@@ -105,15 +111,15 @@ def rotate_back(rows, signs):
     """Undo `rotate` in place."""
     n = rows.shape[1]
     length = _power_of_two(n)
-    factor, ones = 1.0 / np.sqrt(length), np.ones(length, np.int8)
+    factor = 1.0 / np.sqrt(length)
     x = np.zeros(n * LANES, rows.dtype)
     for start in range(0, rows.shape[0], LANES):
         _load(rows, start, x)
         for r in range(signs.shape[0] - 1, -1, -1):
             if length < n:
                 _transform(x, n - length, length)
-                _multiply(x, n - length, ones, factor)
+                for i in range(n - length, n):
+                    _multiply(x, i, factor)
             _transform(x, 0, length)
-            _multiply(x, 0, signs[r, :length], factor)
-            _multiply(x, length, signs[r, length:], 1.0)
+            _flip(x, signs, r, length, factor)
         _store(x, start, rows)

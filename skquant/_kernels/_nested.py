@@ -30,6 +30,7 @@ class Code(NamedTuple):
     bisections: int
     generator: np.ndarray
     inverse_generator: np.ndarray
+    n_bits: int
     word_digits: int
     word_bits: np.ndarray
 
@@ -316,7 +317,8 @@ def _quantize(code, x, work, lane, best, best_scale):
             _aim_below(code, gauge, valid, scale, beta, climb, low, high, shrink)
         elif candidate > 1:
             _bisect(valid, scale, climb, low, high, shrink)
-        _look_up(code.scales, scale, beta)
+        if candidate <= 2:  # from then on the scales stay
+            _look_up(code.scales, scale, beta)
         for j in range(LANES):
             error[j] = shrink[j] / beta[j]
         _aim(x, d, code.centroid, error, target)
@@ -392,7 +394,7 @@ def encode_blocks(code, rows, first, n_blocks, bit, codes, moments):
     for start in range(0, rows.shape[0], LANES):
         n_lanes = min(LANES, rows.shape[0] - start)
         for block in range(n_blocks):
-            offset, place = first + block * d, bit + block * code.word_bits.sum()
+            offset, place = first + block * d, bit + block * code.n_bits
             for j in range(n_lanes):
                 for i in range(d):
                     x[i * LANES + j] = rows[start + j, offset + i]
@@ -465,7 +467,7 @@ def decode_blocks(code, codes, first, n_blocks, bit, panel):
     for start in range(0, codes.shape[0], LANES):
         n_lanes = min(LANES, codes.shape[0] - start)
         for block in range(n_blocks):
-            offset, place = first + block * d, bit + block * code.word_bits.sum()
+            offset, place = first + block * d, bit + block * code.n_bits
             for word in range(code.word_bits.shape[0]):
                 for j in range(n_lanes):
                     words[j] = _read_bits(codes, start + j, place, code.word_bits[word])
