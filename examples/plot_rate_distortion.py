@@ -10,8 +10,8 @@ dimensions come nearer to it.
 
 # %%
 # The bits on the axis are ``bits_per_feature_``, all that is held for a row. Below one bit only a
-# share of the coordinates is coded. The gap is the number of bits by which an ideal code of the same
-# error would be cheaper.
+# share of the coordinates is coded. The gap is how many bits fewer an ideal code of the same error
+# would take.
 
 import matplotlib.pyplot as plt
 import numpy as np

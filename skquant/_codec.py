@@ -150,10 +150,32 @@ class Codec:
             ‖u‖.
         terms : RowTerms
         """
+        ((_, panel, decoded_norm, terms),) = self.decode_panels(packed, len(packed))
+        return panel, decoded_norm, terms
+
+    def decode_panels(self, packed, panel_rows):
+        """Decode rows panel by panel, and their terms all at once.
+
+        Parameters
+        ----------
+        packed : uint8 ndarray of shape (n_rows, row_bytes)
+            At least one row.
+        panel_rows : int
+            Rows of a panel; the last may have fewer.
+
+        Yields
+        ------
+        rows : slice
+            The rows of the panel.
+        panel, decoded_norm, terms
+            As `decode_panel` gives them.
+        """
         packed = np.ascontiguousarray(packed)
-        panel = self.row_code.decode(packed)
         terms = self.terms.unpack(packed[:, self.row_code.n_bytes :], self.centre_norm)
-        return panel, np.sqrt(np.einsum("ij,ij->j", panel, panel).astype(np.float64)), terms
+        for rows in gen_batches(len(packed), panel_rows):
+            panel = self.row_code.decode(packed[rows])
+            energy = np.einsum("ij,ij->j", panel, panel)
+            yield rows, panel, np.sqrt(energy.astype(np.float64)), terms[rows]
 
     def decode(self, packed, dtype):
         """Reconstruct rows by least squares, (n_rows, n_features)."""

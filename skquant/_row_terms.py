@@ -45,6 +45,10 @@ class RowTerms:
     centre_product: np.ndarray
     row_mean: np.ndarray
 
+    def __getitem__(self, rows):
+        fields = (self.norm, self.alignment, self.centre_product, self.row_mean)
+        return RowTerms(*(field[rows] for field in fields))
+
     def least_squares_factor(self, decoded_norm):
         """Give the factor of u that reconstructs r, from ‖u‖."""
         return _divide(self.norm * self.alignment, decoded_norm)

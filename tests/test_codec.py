@@ -23,6 +23,7 @@ def codec_for(n_features, bits=4.0, lattice="E8", rotation="hadamard", center="f
         mean = random_state.standard_normal(n_features)
     return make_codec(
         mean,
+        np.sqrt(n_features),
         bits=bits,
         lattice=LATTICES.get(lattice, lattice),
         rotation=rotation,
@@ -122,11 +123,10 @@ def test_terms_are_those_of_the_row():
     panel, _, terms = codec.decode_panel(codec.encode(rows))
     r = rows - codec.mean
     norm, centre_norm = np.linalg.norm(r, axis=1), np.linalg.norm(codec.mean)
-    step = 2.0**-codec.terms.mantissa
-    np.testing.assert_allclose(terms.norm, norm, rtol=step)
-    # ⟨r, c⟩ is a cosine times two norms, each rounded.
+    np.testing.assert_allclose(terms.norm, norm, rtol=2.0**-codec.terms.mantissa)
+    # The error of the code in the product of r with a vector as long as c is the larger one.
     error = (terms.centre_product - r @ codec.mean) / (norm * centre_norm)
-    assert np.abs(error).max() < 2 * step
+    assert np.abs(error).max() < np.sqrt(codec.row_code.distortion / 200)
     u = codec.from_coordinates(panel.T).astype(float)
     alignment = (r * u).sum(axis=1) / (norm * np.linalg.norm(u, axis=1))
     np.testing.assert_allclose(terms.alignment, alignment, atol=0.01)
@@ -198,7 +198,7 @@ def test_a_row_gives_the_same_bytes_alone_and_among_others(center, rotation, bit
 @pytest.mark.parametrize("center", ["rows", False])
 def test_rows_of_any_size_are_equally_good(center):
     codec = codec_for(96, 4, center=center)
-    sizes = 10.0 ** np.array([-36, -30, -3, 0, 3, 30, 37])
+    sizes = 10.0 ** np.array([-36, -30, -3, 0, 3, 30, 34])
     rows = gaussian(7, 96) * sizes[:, None]
     decoded = codec.decode(codec.encode(rows), np.float64)
     assert (relative_error(rows, decoded) < 0.15).all()
@@ -220,7 +220,7 @@ def test_the_largest_rows_and_those_that_are_too_large(center, dtype):
     largest = (0.999 * LARGEST_NORM / np.sqrt(40) * signs).astype(dtype)[None]
     decoded = codec.decode(codec.encode(largest), np.float64)
     assert relative_error(largest.astype(float), decoded) < 0.02
-    for factor in (1.01, 2.0) if dtype == np.float32 else (1.01, 1e100, 1e250):
+    for factor in (1.01, 100.0) if dtype == np.float32 else (1.01, 1e100, 1e250):
         with pytest.raises(ValueError, match="row too large to compress"):
             codec.encode(np.vstack([signs, factor * largest[0]]).astype(dtype))
 

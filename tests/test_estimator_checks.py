@@ -24,28 +24,73 @@ CLASSIFIERS = [
 ]
 ESTIMATORS = QUANTIZERS + CLASSIFIERS
 
-# Of scikit-learn's checks, `parametrize_with_checks` leaves these to the projects.
+# Checks that scikit-learn runs on its own estimators, and `parametrize_with_checks` does not.
 LEFT_OUT = [
-    "check_dataframe_column_names_consistency",
-    "check_estimators_fit_returns_self",
-    "check_inplace_ensure_writeable",
-    "check_n_features_in_after_fitting",
-    "check_param_validation",
-    "check_readonly_memmap_input",
+    estimator_checks.check_dataframe_column_names_consistency,
+    estimator_checks.check_inplace_ensure_writeable,
+    estimator_checks.check_param_validation,
 ]
-LEFT_OUT_FOR_TRANSFORMERS = [
-    "check_global_output_transform_pandas",
-    "check_global_set_output_transform_polars",
-    "check_set_output_transform",
-    "check_set_output_transform_pandas",
-    "check_set_output_transform_polars",
-    "check_transformer_get_feature_names_out",
-    "check_transformer_get_feature_names_out_pandas",
+LEFT_OUT_OF_TRANSFORMERS = [
+    estimator_checks.check_get_feature_names_out_error,
+    estimator_checks.check_global_output_transform_pandas,
+    estimator_checks.check_global_set_output_transform_polars,
+    estimator_checks.check_set_output_transform,
+    estimator_checks.check_set_output_transform_pandas,
+    estimator_checks.check_set_output_transform_polars,
+    estimator_checks.check_transformer_get_feature_names_out,
+    estimator_checks.check_transformer_get_feature_names_out_pandas,
 ]
 
-by_name = pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
+
+def run(check, estimator):
+    check(type(estimator).__name__, estimator)
 
 
 @parametrize_with_checks(ESTIMATORS)
 def test_checks_of_scikit_learn(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
+@pytest.mark.parametrize("check", LEFT_OUT)
+def test_checks_left_out_of_the_suite(estimator, check):
+    run(check, estimator)
+
+
+@pytest.mark.parametrize("estimator", QUANTIZERS, ids=repr)
+@pytest.mark.parametrize("check", LEFT_OUT_OF_TRANSFORMERS)
+@pytest.mark.filterwarnings("ignore:X (does not have valid|has) feature names")  # they provoke it
+def test_checks_of_transformers_left_out_of_the_suite(estimator, check):
+    run(check, estimator)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
+@pytest.mark.parametrize("writeable", [True, False])
+def test_input_is_left_as_it_is(estimator, writeable):
+    """Be it writeable or not, and without changing that."""
+    X = np.random.default_rng(0).standard_normal((30, 7))
+    before = X.copy()
+    X.flags.writeable = writeable
+    fitted = clone(estimator).fit(X, np.arange(30) % 2)
+    for method in ("transform", "compress", "predict", "kneighbors"):
+        if hasattr(fitted, method):
+            getattr(fitted, method)(X)
+    assert X.flags.writeable == writeable
+    np.testing.assert_array_equal(X, before)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
+def test_data_frames_give_what_arrays_give(estimator, library):
+    DataFrame = pytest.importorskip(library).DataFrame
+    X, y = np.random.default_rng(0).standard_normal((30, 3)), np.arange(30) % 2
+    frame = DataFrame({name: X[:, i] for i, name in enumerate(["length", "width", "height"])})
+    named, plain = (clone(estimator).set_params(random_state=0) for _ in range(2))
+    named.fit(frame, y), plain.fit(X, y)
+    assert list(named.feature_names_in_) == ["length", "width", "height"]
+    assert not hasattr(plain, "feature_names_in_")
+    method = "transform" if hasattr(estimator, "transform") else "predict_proba"
+    results = getattr(named, method)(frame), getattr(plain, method)(X)
+    np.testing.assert_allclose(*results, rtol=1e-9)
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        getattr(named, method)(X)

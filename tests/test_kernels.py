@@ -98,7 +98,7 @@ def test_the_nearest_word_of_a_list_is_found(dimension, n_words, n_rows, seed):
     words = rng.standard_normal((n_words, dimension), dtype=np.float32)
     rows = rng.standard_normal((n_rows, 2 + 3 * dimension), dtype=np.float32)
     codes, moments = np.zeros((n_rows, 5), np.uint8), np.ones((n_rows, 2))
-    encode_words(words, rows, 2, 3, 1, codes, moments)
+    encode_words(words, (words**2).sum(axis=1) / 2, rows, 2, 3, 1, codes, moments)
     blocks = rows[:, 2:].reshape(n_rows, 3, 1, dimension)
     distances = ((blocks - words) ** 2).sum(axis=3)
     found = np.take_along_axis(distances, codes[:, 1:4, None].astype(int), axis=2)[..., 0]
@@ -172,7 +172,7 @@ def test_centring_is_worked_in_double_precision():
 # Keep the nearest
 
 
-def top_k(products, weight, scale, offset, k, panel_rows):
+def top_k(products, weight, offset, k, panel_rows):
     """Search panel by panel, and sort what was found."""
     n_queries, n_rows = products.shape
     distances = np.full((n_queries, k), np.inf)
@@ -180,36 +180,44 @@ def top_k(products, weight, scale, offset, k, panel_rows):
     for first in range(0, n_rows, panel_rows):
         rows = slice(first, first + panel_rows)
         panel = np.ascontiguousarray(products[:, rows])
-        update_top_k(panel, weight, scale[rows], offset[rows], first, distances, indices)
+        update_top_k(panel, weight, offset[rows], first, distances, indices)
     order = np.lexsort((indices, distances), axis=1)
     return np.take_along_axis(distances, order, axis=1), np.take_along_axis(indices, order, axis=1)
 
 
-@given(
-    st.integers(1, 5),
-    st.integers(1, 300),
-    st.integers(1, 300),
-    st.integers(1, 40),
-    st.sampled_from([1, 3, 10**6]),
-    st.integers(0, 2**32 - 1),
-)
-def test_the_nearest_rows_are_kept_and_the_first_of_those_that_tie(
-    n_queries, n_rows, panel_rows, k, n_values, seed
-):
+sizes = st.tuples(*(st.integers(1, most) for most in (5, 300, 300, 40)))
+
+
+@given(sizes, st.sampled_from([1, 3, 10**6]), st.integers(0, 2**32 - 1))
+def test_the_nearest_rows_are_kept_and_the_first_of_those_that_tie(sizes, n_values, seed):
     """With few distinct values nearly everything ties; integers make the oracle exact."""
+    n_queries, n_rows, panel_rows, k = sizes
     rng = np.random.default_rng(seed)
     k = min(k, n_rows)
     products = rng.integers(-n_values, n_values, (n_queries, n_rows), endpoint=True)
-    weight = rng.integers(1, 3, n_queries).astype(float)
-    scale, offset = rng.integers(-2, 3, (2, n_rows)).astype(float)
-    expected = smallest(offset + weight[:, None] * scale * products, k)
-    found = top_k(products.astype(np.float32), weight, scale, offset, k, panel_rows)
+    weight = rng.integers(0, 3, n_queries).astype(float)
+    offset = rng.integers(-2, 3, n_rows).astype(float)
+    expected = smallest(offset + weight[:, None] * products, k)
+    found = top_k(products.astype(np.float32), weight, offset, k, panel_rows)
     np.testing.assert_array_equal(found, expected)
 
 
+@given(sizes, st.integers(-12, 12), st.integers(-12, 12), st.integers(0, 2**32 - 1))
+def test_the_nearest_rows_are_kept_whatever_outweighs_what(sizes, product_size, offset_size, seed):
+    """Also where the product is lost in the offset's rounding, or the offset in the product's."""
+    n_queries, n_rows, panel_rows, k = sizes
+    rng = np.random.default_rng(seed)
+    k = min(k, n_rows)
+    products = rng.standard_normal((n_queries, n_rows), dtype=np.float32)
+    weight = 10.0**product_size * rng.random(n_queries)
+    offset = 10.0**offset_size * rng.integers(-1, 3, n_rows)
+    expected = smallest(offset + weight[:, None] * products.astype(float), k)
+    found = top_k(products, weight, offset, k, panel_rows)
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-15)
+
+
 def test_fewer_rows_than_neighbours_leave_room_for_the_next_panels():
-    found, rows = top_k(
-        np.ones((1, 2), np.float32), np.ones(1), np.ones(2), np.zeros(2), k=4, panel_rows=1
-    )
+    products = np.ones((1, 2), np.float32)
+    found, rows = top_k(products, np.ones(1), np.zeros(2), k=4, panel_rows=1)
     np.testing.assert_array_equal(found, [[1, 1, np.inf, np.inf]])
     np.testing.assert_array_equal(rows[:, :2], [[0, 1]])

@@ -61,6 +61,7 @@ def test_more_bits_never_hurt(lattice, n):
     st.integers(1, 70),
     st.integers(0, 2**32 - 1),
 )
+@example(n=64, bits=Fraction(7, 5), n_rows=5, seed=0)
 def test_rows_come_back(lattice, n, bits, n_rows, seed):
     row_code = spend_bits(lattice, n, int(n * bits))
     rows = np.random.default_rng(seed).standard_normal((n_rows, n), dtype=np.float32)
@@ -77,7 +78,9 @@ def test_rows_come_back(lattice, n, bits, n_rows, seed):
 
 
 @every_lattice
-@pytest.mark.parametrize(("n", "bits"), [(8, 1), (64, 2), (100, 3.3), (13, 4), (61, 7.9), (5, 6)])
+@pytest.mark.parametrize(
+    ("n", "bits"), [(8, 1), (64, 1.4), (64, 2), (100, 3.3), (13, 4), (61, 7.9), (5, 6)]
+)
 def test_distortion_is_the_expected_one(lattice, n, bits):
     row_code = spend_bits(lattice, n, int(n * bits))
     rows = np.random.default_rng(0).standard_normal((500_000 // n, n), dtype=np.float32)

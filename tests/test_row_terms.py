@@ -5,21 +5,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skquant._row_terms import (
-    ALIGNMENT_BITS,
-    ALIGNMENT_LOWEST,
-    ALIGNMENT_STEPS,
-    MANTISSAS,
-    TermLayout,
-)
+from skquant._row_terms import ALIGNMENT_BITS, ALIGNMENT_LOWEST, ALIGNMENT_STEPS, TermLayout
 
 LARGEST = float(np.finfo(np.float32).max)
 TINY = float(np.finfo(np.float32).tiny)
 
-centers = st.sampled_from(["features", "rows", False])
-mantissas = st.sampled_from(MANTISSAS)
+mantissas = st.integers(7, 23)
+cosine_widths = st.sampled_from([0, *range(2, 21)])
 magnitudes = st.sampled_from([0.0, TINY, LARGEST]) | st.floats(TINY, LARGEST)
-layouts = st.builds(TermLayout, centers, mantissas, st.floats(0.05, 1))
+layouts = st.builds(
+    TermLayout,
+    st.sampled_from(["features", "rows", False]),
+    mantissas,
+    cosine_widths,
+    st.floats(0.05, 1),
+)
+
+
+def features(mantissa=16, cosine_bits=16):
+    return TermLayout("features", mantissa, cosine_bits, 0.9)
+
+
+def amplitudes(center, mantissa=16):
+    return TermLayout(center, mantissa, 0, 0.9)
 
 
 def there_and_back(layout, norm=1.0, alignment=1.0, centre_cosine=0.0, row_mean=0.0, centre=1.0):
@@ -31,10 +39,17 @@ def there_and_back(layout, norm=1.0, alignment=1.0, centre_cosine=0.0, row_mean=
     return layout.unpack(packed, centre)
 
 
-@pytest.mark.parametrize("center", ["features", "rows", False])
-@pytest.mark.parametrize("mantissa", MANTISSAS)
-def test_terms_take_at_most_64_bits(center, mantissa):
-    layout = TermLayout(center, mantissa, 0.9)
+def near(value, mantissa):
+    """Expect a magnitude to half a step of its leading bits, rounded to float32 before.
+
+    Above the last step below infinity there is none to round to.
+    """
+    half_step = 2.0 ** -(mantissa + 1)
+    return pytest.approx(value, rel=2 * half_step if value > LARGEST / 2 else half_step + 2**-24)
+
+
+@given(layouts)
+def test_terms_take_at_most_64_bits(layout):
     assert sum(layout.widths) <= 64
     assert 8 * layout.n_bytes - 8 < sum(layout.widths) <= 8 * layout.n_bytes
 
@@ -44,44 +59,43 @@ def test_terms_take_at_most_64_bits(center, mantissa):
 
 @given(mantissas, magnitudes)
 def test_norms_are_rounded_to_the_nearest_step(mantissa, norm):
-    terms = there_and_back(TermLayout("features", mantissa, 0.9), norm=norm)
-    # Half a step of the leading bits; the last step below infinity is a whole one.
-    tolerance = 2.0 ** -(mantissa + 1) if norm < LARGEST / 2 else 2.0**-mantissa
-    assert terms.norm[0] == pytest.approx(norm, rel=tolerance)
+    assert there_and_back(features(mantissa), norm=norm).norm[0] == near(norm, mantissa)
 
 
-@given(st.floats(0, 1), mantissas)
-def test_alignments_are_rounded_to_a_step_of_the_signal_to_noise_ratio(alignment, mantissa):
-    terms = there_and_back(TermLayout("features", mantissa, 0.9), alignment=alignment)
-    (found,) = terms.alignment
+@given(st.floats(0, 1))
+def test_alignments_are_rounded_to_a_step_of_the_signal_to_noise_ratio(alignment):
+    (found,) = there_and_back(features(), alignment=alignment).alignment
     assert 0 <= found <= 1
-    lowest = ALIGNMENT_LOWEST
-    highest = lowest + (2**ALIGNMENT_BITS - 2) / ALIGNMENT_STEPS
+    highest = ALIGNMENT_LOWEST + (2**ALIGNMENT_BITS - 2) / ALIGNMENT_STEPS
     with np.errstate(divide="ignore"):
         ratio = 2 * np.log2(alignment) - np.log2(1 - alignment**2)
-    if ratio < lowest - 0.5 / ALIGNMENT_STEPS:
+    if ratio < ALIGNMENT_LOWEST - 0.5 / ALIGNMENT_STEPS - 1e-9:
         assert found == 0
     elif ratio > highest:
-        assert 1 - found < 2.0**-16
+        assert found**2 == pytest.approx(1 / (1 + 2.0**-highest))
     else:
         rounded = 2 * np.log2(found) - np.log2(1 - found**2)
         assert abs(rounded - ratio) <= 0.5 / ALIGNMENT_STEPS + 1e-6
 
 
-@given(st.floats(-1, 1), mantissas, st.floats(1e-3, 1e3))
-def test_cosines_are_rounded_to_the_nearest_step(cosine, mantissa, centre):
-    layout = TermLayout("features", mantissa, 0.9)
-    terms = there_and_back(layout, norm=2.0, centre_cosine=cosine, centre=centre)
-    assert terms.centre_product[0] / (2 * centre) == pytest.approx(cosine, abs=2.0**-mantissa)
+@given(st.floats(-1, 1), st.integers(2, 20), st.floats(1e-3, 1e3))
+def test_cosines_are_rounded_to_the_nearest_step(cosine, n_bits, centre):
+    terms = there_and_back(features(16, n_bits), norm=2.0, centre_cosine=cosine, centre=centre)
+    half_step = 0.5 / (2 ** (n_bits - 1) - 1)
+    assert terms.centre_product[0] / (2 * centre) == pytest.approx(cosine, abs=half_step + 1e-9)
 
 
-@pytest.mark.parametrize("mantissa", MANTISSAS)
+@pytest.mark.parametrize("n_bits", [2, 9, 20])
 @pytest.mark.parametrize("cosine", [-1.0, 0.0, 1.0])
-def test_no_and_full_cosine_are_exact(mantissa, cosine):
-    layout = TermLayout("features", mantissa, 0.9)
+def test_no_and_full_cosine_are_exact(n_bits, cosine):
+    layout = features(16, n_bits)
     assert there_and_back(layout, centre_cosine=cosine).centre_product == cosine
     # What rounding errors have carried a little too far is clipped.
     assert there_and_back(layout, centre_cosine=cosine * (1 + 1e-9)).centre_product == cosine
+
+
+def test_a_cosine_without_bits_is_none():
+    assert there_and_back(features(16, 0), centre_cosine=0.7).centre_product == 0
 
 
 # center="rows" and center=False: the amplitude and the mean
@@ -89,37 +103,37 @@ def test_no_and_full_cosine_are_exact(mantissa, cosine):
 
 @given(st.sampled_from(["rows", False]), mantissas, magnitudes, st.floats(0.1, 1))
 def test_amplitudes_are_rounded_to_the_nearest_step(center, mantissa, norm, alignment):
-    terms = there_and_back(TermLayout(center, mantissa, 0.9), norm=norm, alignment=alignment)
-    amplitude = norm * alignment
-    tolerance = 2.0 ** -(mantissa + 1) if norm < LARGEST / 2 else 2.0**-mantissa
-    expected = pytest.approx(amplitude, rel=tolerance * 1.001, abs=1.01 * TINY)
-    assert terms.norm[0] * terms.alignment[0] == expected
+    terms = there_and_back(amplitudes(center, mantissa), norm=norm, alignment=alignment)
+    found = terms.norm[0] * terms.alignment[0]
+    if norm * alignment < TINY:
+        assert found <= TINY * (1 + 1e-12)
+    else:
+        assert found * (1 + 1e-15) == near(norm * alignment, mantissa)
     assert terms.alignment[0] == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize("center", ["rows", False])
 def test_an_amplitude_in_the_wrong_direction_is_none(center):
     """A row whose code words point away from it is better decoded to nothing than to infinity."""
-    terms = there_and_back(TermLayout(center, 8, 0.9), alignment=-0.1)
+    terms = there_and_back(amplitudes(center), alignment=-0.1)
     assert terms.norm[0] * terms.alignment[0] == 0
 
 
 @given(mantissas, magnitudes, st.sampled_from([-1, 1]))
 def test_means_of_rows_are_stored_as_they_were_rounded(mantissa, size, sign):
-    layout = TermLayout("rows", mantissa, 0.9)
+    layout = amplitudes("rows", mantissa)
     rounded = layout.round_mean(np.array([sign * size]))
     assert there_and_back(layout, row_mean=rounded).row_mean == rounded
-    tolerance = 2.0**-mantissa if size < LARGEST / 2 else 2.0 ** (1 - mantissa)
-    assert rounded[0] == pytest.approx(sign * size, rel=tolerance)
-
-
-def test_magnitudes_too_small_for_a_normal_float32_become_zero():
-    for center in ("features", "rows", False):
-        terms = there_and_back(TermLayout(center, 16, 0.9), norm=[1e-38, 1e-45, 1e-300])
-        np.testing.assert_array_equal(terms.norm, 0)
+    assert sign * rounded[0] == near(size, mantissa - 1)
 
 
 # What both have in common
+
+
+@given(layouts)
+def test_magnitudes_too_small_for_a_normal_float32_become_zero(layout):
+    terms = there_and_back(layout, norm=[1e-38, 1e-45, 1e-300])
+    np.testing.assert_array_equal(terms.norm, 0)
 
 
 @given(layouts, st.integers(0, 2**32 - 1))
@@ -150,9 +164,7 @@ def test_rows_are_packed_one_by_one_as_together(layout):
 
 
 def test_factors():
-    terms = there_and_back(
-        TermLayout("features", 16, 0.9), norm=[3.0, 3.0, 0.0], alignment=[0.8, 0.0, 0.8]
-    )
+    terms = there_and_back(features(), norm=[3.0, 3.0, 0.0], alignment=[0.8, 0.0, 0.8])
     size = np.array([2.0, 2.0, 2.0])
     np.testing.assert_allclose(terms.least_squares_factor(size), [1.2, 0, 0], rtol=0.02)
     np.testing.assert_allclose(terms.unbiased_factor(size), [3 / 1.6, 0, 0], rtol=0.02)
@@ -161,15 +173,26 @@ def test_factors():
     np.testing.assert_array_equal(terms.unbiased_factor(nothing), 0)
 
 
-@given(centers, st.floats(1e-9, 1), st.integers(1, 10**6))
-def test_terms_are_chosen_as_fine_as_they_have_to_be_and_no_finer(center, distortion, n_features):
-    layout = TermLayout.choose(center, n_features, distortion)
-    if center == "features":  # a step is at most the standard error of a product of unit vectors
-        target = np.sqrt(distortion / n_features)
-    else:  # rounding, uniform in a step, adds at most one per cent to the squared error
-        target = np.sqrt(12 * 0.01 * distortion)
-    fine_enough = 2.0**-layout.mantissa <= target
-    assert fine_enough or layout.mantissa >= 15
-    assert layout.mantissa <= 8 or 2.0 ** -(layout.mantissa // 2) > target
+@given(st.floats(1e-9, 1), st.integers(1, 10**6), st.floats(0, 1e6))
+def test_terms_of_distances_are_fine_against_the_error_of_a_product(distortion, n_features, ratio):
+    layout = TermLayout.choose("features", n_features, distortion, ratio)
+    finest = 2.0**-16
+    step = max(np.sqrt(distortion / n_features) / 3, finest)
+    assert 2.0**-layout.mantissa <= step
+    if ratio <= step:
+        assert layout.cosine_bits == 0
+    elif layout.cosine_bits < 20:
+        assert ratio / (2 ** (layout.cosine_bits - 1) - 1) <= 2 * step
+    assert layout.n_bytes <= 8
+    # No bit of the last byte is left over, as long as the magnitude can use it.
+    assert sum(layout.widths) == 8 * layout.n_bytes or layout.mantissa == 23
     assert layout.gaussian_alignment == pytest.approx(np.sqrt(1 - distortion))
-    assert sum(layout.widths) <= 64
+
+
+@given(st.sampled_from(["rows", False]), st.floats(1e-9, 1))
+def test_rounding_an_amplitude_adds_at_most_a_hundredth_to_the_error(center, distortion):
+    layout = TermLayout.choose(center, 100, distortion, np.inf)
+    step = 2.0**-layout.mantissa
+    assert step**2 / 12 <= 0.01 * distortion or layout.mantissa == 16
+    assert layout.mantissa == 8 or 2.0**-16 / 12 > 0.01 * distortion
+    assert layout.gaussian_alignment == pytest.approx(np.sqrt(1 - distortion))

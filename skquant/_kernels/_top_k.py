@@ -36,15 +36,23 @@ def _push(distances, indices, query, distance, index):
 
 
 @njit(cache=True, nogil=True)
-def _count_nearer(products, query, start, stop, weight, offset, bound):
-    """Count the rows of a chunk that are nearer than a bound.
+def _least_offsets(offset):
+    """Least offset of each chunk of rows."""
+    least = np.full(-(-offset.shape[0] // CHUNK), np.inf)
+    for row in range(offset.shape[0]):
+        least[row // CHUNK] = min(least[row // CHUNK], offset[row])
+    return least
+
+
+@njit(cache=True, nogil=True)
+def _count_below(products, query, start, stop, limit):
+    """Count the products of a chunk that are below a limit.
 
     Unsigned indices and a narrow count let the compiler turn this into vector instructions.
     """
     count = np.int32(0)
     for row in range(np.uintp(start), np.uintp(stop)):
-        distance = offset[row] + weight * products[query, row]
-        count += np.int32(distance < bound)
+        count += np.int32(products[query, row] < limit)
     return count
 
 
@@ -58,6 +66,7 @@ def update_top_k(products, weight, offset, first_row, distances, indices):
     ----------
     products : float32 ndarray of shape (n_queries, n_rows)
     weight : float64 ndarray of shape (n_queries,)
+        Not negative.
     offset : float64 ndarray of shape (n_rows,)
     first_row : int
         Index of the panel's first row; panels come in ascending order.
@@ -67,13 +76,19 @@ def update_top_k(products, weight, offset, first_row, distances, indices):
         Rows of the heaps. Updated. Of equal distances the smallest rows stay.
     """
     n_rows = products.shape[1]
+    least_offset = _least_offsets(offset)
     for query in range(products.shape[0]):
-        for start in range(0, n_rows, CHUNK):
-            stop = min(start + CHUNK, n_rows)
-            bound = distances[query, 0]
-            if not _count_nearer(products, query, start, stop, weight[query], offset, bound):
+        w = weight[query]
+        for chunk in range(least_offset.shape[0]):
+            start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, n_rows)
+            # Most chunks hold nothing near, and the product alone can tell: it would have to be
+            # below this limit, which is rounded up, even with the chunk's least offset.
+            limit = (distances[query, 0] - least_offset[chunk]) / w if w > 0 else np.inf
+            limit = np.float32(limit + 1e-6 * abs(limit))
+            if not _count_below(products, query, start, stop, limit):
                 continue
-            for row in range(start, stop):
-                distance = offset[row] + weight[query] * products[query, row]
-                if distance < distances[query, 0]:
-                    _push(distances, indices, query, distance, first_row + row)
+            for row in range(np.uintp(start), np.uintp(stop)):
+                if products[query, row] < limit:
+                    distance = offset[row] + w * products[query, row]
+                    if distance < distances[query, 0]:
+                        _push(distances, indices, query, distance, first_row + np.int64(row))

@@ -14,8 +14,9 @@ import numpy as np
 from .._kernels._dispatch import centre_rows, scale_rows, update_top_k
 from .._threads import run_in_threads, single_threaded_blas, thread_count
 
-PANEL_ROWS = 1024
-QUERY_BLOCK = 256
+CHUNK_ROWS = 2**14
+PANEL_ROWS = 2**10
+QUERY_BLOCK = 2**8
 
 
 def search(codes, queries, k, *, metric, n_jobs=None):
@@ -51,11 +52,11 @@ def search(codes, queries, k, *, metric, n_jobs=None):
     scale_rows(queries, codec.mean, no_offset, inverse, unit)
     coordinates = codec.to_coordinates(unit)
 
-    def search_part(starts):
-        return _search_panels(codes, coordinates, length, starts, k, metric)
+    def search_part(chunks):
+        return _search_chunks(codes, coordinates, length, chunks, k, metric)
 
-    starts = range(0, len(codes), PANEL_ROWS)
-    parts = [part for part in np.array_split(starts, thread_count(n_jobs)) if len(part)]
+    n_chunks = -(-len(codes) // CHUNK_ROWS)
+    parts = [part for part in np.array_split(range(n_chunks), thread_count(n_jobs)) if len(part)]
     with single_threaded_blas():
         found = run_in_threads(search_part, parts, n_jobs)
     distances = np.concatenate([d for d, _ in found], axis=1)
@@ -68,25 +69,35 @@ def search(codes, queries, k, *, metric, n_jobs=None):
     return distances + query_offset[:, None], indices
 
 
-def _search_panels(codes, coordinates, length, starts, k, metric):
-    """Find the k nearest rows in some panels: heaps of distances, less the query's own part."""
+def _search_chunks(codes, coordinates, length, chunks, k, metric):
+    """Find the k nearest rows in some chunks: heaps of distances, less the query's own part."""
     distances = np.full((len(coordinates), k), np.inf)
     indices = np.full((len(coordinates), k), np.iinfo(np.int64).max)
     tile = np.empty(min(QUERY_BLOCK, len(coordinates)) * PANEL_ROWS, np.float32)
-    for first in starts:
-        panel, decoded_norm, terms = codes._codec.decode_panel(
-            codes._rows[first : first + PANEL_ROWS]
-        )
-        factor = terms.unbiased_factor(decoded_norm)
-        if metric == "sqeuclidean":
-            scale, offset = -2 * factor, terms.norm**2
-        else:
-            scale, offset = -factor, -terms.centre_product
-        panel *= scale.astype(np.float32)
-        for start in range(0, len(coordinates), QUERY_BLOCK):
-            block = slice(start, start + QUERY_BLOCK)
-            queries = coordinates[block]
-            shape = len(queries), panel.shape[1]
-            products = np.matmul(queries, panel, out=tile[: shape[0] * shape[1]].reshape(shape))
-            update_top_k(products, length[block], offset, first, distances[block], indices[block])
+    for first in chunks * CHUNK_ROWS:
+        packed = codes._rows[first : first + CHUNK_ROWS]
+        for rows, panel, decoded_norm, terms in codes._codec.decode_panels(packed, PANEL_ROWS):
+            scale, offset = _scale_and_offset(terms, decoded_norm, metric)
+            panel *= scale.astype(np.float32)
+            for start in range(0, len(coordinates), QUERY_BLOCK):
+                block = slice(start, start + QUERY_BLOCK)
+                shape = len(coordinates[block]), panel.shape[1]
+                products = tile[: shape[0] * shape[1]].reshape(shape)
+                np.matmul(coordinates[block], panel, out=products)
+                update_top_k(
+                    products,
+                    length[block],
+                    offset,
+                    first + rows.start,
+                    distances[block],
+                    indices[block],
+                )
     return distances, indices
+
+
+def _scale_and_offset(terms, decoded_norm, metric):
+    """Give what turns products with code words into distances."""
+    factor = terms.unbiased_factor(decoded_norm)
+    if metric == "sqeuclidean":
+        return -2 * factor, terms.norm**2
+    return -factor, -terms.centre_product
