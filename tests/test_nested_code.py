@@ -160,18 +160,18 @@ def test_kernels_and_numpy_agree(lattice, bits):
 
 @kernels_and_numpy
 @every_lattice
-@pytest.mark.parametrize("bits", [8, 16, 32, 64])
+@pytest.mark.parametrize("bits", [8, 16, 32, 50, 64])
 @pytest.mark.parametrize("size", [30.0, 1e3, 1e6])
 def test_overload_is_projected_onto_the_rim(lattice, bits, size, plain):
     """However large a block is, it decodes to a point on the rim on its own side."""
     code = code_near(lattice, bits)
     code = without_kernels(code) if plain else code
-    direction = gaussian(200, 8)
-    direction[::2] *= np.eye(8, dtype=np.float32)[np.arange(100) % 8]  # spikes
+    direction = gaussian(2000, 8)
+    direction[:16] *= np.eye(8, dtype=np.float32)[np.arange(16) % 8]  # spikes
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     decoded = decode(code, encode(code, size * direction)[0])
     along = (decoded * direction).sum(axis=1)
-    assert (along > 0.2 * code.q * code.scales[-1]).all()
+    assert (along > 0.15 * code.q * code.scales[-1]).all()
 
 
 @kernels_and_numpy

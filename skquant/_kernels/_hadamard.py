@@ -7,6 +7,7 @@ import numpy as np
 from numba import njit
 
 LANES = 32
+LINE = 16
 
 
 @njit(cache=True, nogil=True)
@@ -34,7 +35,7 @@ def _transform(x, first, length):
                 x[a + j], x[b + j] = p + q, p - q
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def _multiply(x, coordinate, factor):
     """Multiply a coordinate in all lanes."""
     a, multiplier = np.uintp(coordinate * LANES), x.dtype.type(factor)
@@ -60,20 +61,26 @@ def _power_of_two(n):
 
 @njit(cache=True, nogil=True)
 def _load(rows, start, x):
-    """Put up to LANES rows into the lanes."""
-    for j in range(min(LANES, rows.shape[0] - start)):
-        row = np.uintp(start + j)
-        for i in range(rows.shape[1]):
-            x[np.uintp(i * LANES + j)] = rows[row, i]
+    """Put up to LANES rows into the lanes, a cache line of each at a time."""
+    n, n_lanes = rows.shape[1], min(LANES, rows.shape[0] - start)
+    for first in range(0, n, LINE):
+        stop = np.uintp(min(first + LINE, n))
+        for j in range(np.uintp(n_lanes)):
+            row = np.uintp(start) + j
+            for i in range(np.uintp(first), stop):
+                x[i * np.uintp(LANES) + j] = rows[row, i]
 
 
 @njit(cache=True, nogil=True)
 def _store(x, start, rows):
     """Take the rows back from the lanes."""
-    for j in range(min(LANES, rows.shape[0] - start)):
-        row = np.uintp(start + j)
-        for i in range(rows.shape[1]):
-            rows[row, i] = x[np.uintp(i * LANES + j)]
+    n, n_lanes = rows.shape[1], min(LANES, rows.shape[0] - start)
+    for first in range(0, n, LINE):
+        stop = np.uintp(min(first + LINE, n))
+        for j in range(np.uintp(n_lanes)):
+            row = np.uintp(start) + j
+            for i in range(np.uintp(first), stop):
+                rows[row, i] = x[i * np.uintp(LANES) + j]
 
 
 @njit(cache=True, nogil=True)
