@@ -129,9 +129,9 @@ class NestedLatticeCode:
             lattice=_KERNEL_LATTICES.get(type(base), -1),
             q=real(self.q),
             scales=self.scales.astype(real),
-            shift=shift.astype(real),
-            centroid=centroid.astype(real),
-            origin=self.lattice.closest_point(centroid[None])[0].astype(real),
+            shift=_pad(shift).astype(real),
+            centroid=_pad(centroid).astype(real),
+            origin=_pad(self.lattice.closest_point(centroid[None])[0]).astype(real),
             bisections=_bisections(self.q),
             generator=self.lattice.generator.astype(real),
             inverse_generator=np.linalg.inv(self.lattice.generator).astype(real),
@@ -154,7 +154,9 @@ class NestedLatticeCode:
         points, choice = _quantize(self, x.reshape(-1, self.dimension))
         words = _pack_words(self, points, choice).reshape(len(rows), -1)
         _put_words(words, np.tile(self.parameters.word_bits, n_blocks), bit, codes)
-        decoded = self.scales[choice][:, None] * (points - self.parameters.centroid)
+        decoded = self.scales[choice][:, None] * (
+            points - self.parameters.centroid[: self.dimension]
+        )
         decoded = decoded.reshape(x.shape)
         moments[:, 0] += np.einsum("ij,ij->i", x, decoded)
         moments[:, 1] += np.einsum("ij,ij->i", decoded, decoded)
@@ -173,6 +175,11 @@ class NestedLatticeCode:
         words = _get_words(codes, np.tile(self.parameters.word_bits, n_blocks), bit)
         blocks = _unpack_words(self, words.reshape(-1, len(self.parameters.word_bits)))
         panel[first : first + n_blocks * self.dimension] = blocks.reshape(len(codes), -1).T
+
+
+def _pad(vector):
+    """Fill a short block's vector up to eight coordinates with its first, as kernels take it."""
+    return np.concatenate([vector, np.full(max(0, BLOCK - len(vector)), vector[0])])
 
 
 @lru_cache(maxsize=256)
@@ -211,14 +218,18 @@ def _quantize(code, x):
     to fine, and the bisection below the finest that fits starts from the whole ray.
     """
     p, n_scales = code.parameters, len(code.scales)
-    best = np.tile(p.origin.astype(float), (len(x), 1))
+    best = np.tile(p.origin[: code.dimension].astype(float), (len(x), 1))
     choice, least = np.zeros(len(x), int), np.full(len(x), np.inf)
 
     def attempt(scale, shrink):
         beta = code.scales[scale][:, None]
-        point = code.lattice.closest_point(x * (shrink[:, None] / beta) + p.centroid)
-        valid = (_leaders(code.lattice, code.q, p.shift, point) == point).all(axis=1)
-        error = ((x - beta * (point - p.centroid)) ** 2).sum(axis=1)
+        point = code.lattice.closest_point(
+            x * (shrink[:, None] / beta) + p.centroid[: code.dimension]
+        )
+        valid = (_leaders(code.lattice, code.q, p.shift[: code.dimension], point) == point).all(
+            axis=1
+        )
+        error = ((x - beta * (point - p.centroid[: code.dimension])) ** 2).sum(axis=1)
         better = valid & (error < least)
         best[better], choice[better], least[better] = point[better], scale[better], error[better]
         return valid
@@ -256,8 +267,10 @@ def _unpack_words(code, words):
         word = axis // p.word_digits
         words[:, word], digits[:, axis] = np.divmod(words[:, word], np.uint64(code.q))
     choice = np.minimum(words[:, -1], len(code.scales) - 1).astype(int)
-    leaders = _leaders(code.lattice, code.q, p.shift, digits @ code.lattice.generator)
-    return code.scales[choice][:, None] * (leaders - p.centroid)
+    leaders = _leaders(
+        code.lattice, code.q, p.shift[: code.dimension], digits @ code.lattice.generator
+    )
+    return code.scales[choice][:, None] * (leaders - p.centroid[: code.dimension])
 
 
 def _put_words(words, widths, bit, codes):

@@ -136,7 +136,7 @@ def test_moments_are_those_of_the_rows_and_what_they_decode_to(plain, code, seed
     np.testing.assert_allclose(moments[:, 1], (decoded**2).sum(axis=1), rtol=1e-4)
 
 
-@pytest.mark.parametrize("bits", [16, 25, 32, 48, 64])
+@pytest.mark.parametrize("bits", [16, 25, 32, 42, 50, 64])
 def test_distortion_is_the_one_in_the_table(bits):
     code = code_near(E8(), bits)
     x = gaussian(100_000, 8, seed=bits)
@@ -152,10 +152,11 @@ def test_kernels_and_numpy_agree(lattice, bits):
     plain = without_kernels(code)
     codes = hostile_bytes(code, 500)
     np.testing.assert_allclose(decode(code, codes), decode(plain, codes), rtol=1e-4, atol=1e-6)
-    x = gaussian(4000, code.dimension)
-    distortion, plainly = (mean_square(x - decode(c, encode(c, x)[0])) for c in (code, plain))
-    # NumPy tries every scale, the kernels only those that are likely to be the best.
-    assert 0.9 * distortion < plainly < 1.005 * distortion
+    for width in (1, 1.5):  # wider than the code is made for: overload is frequent
+        x = np.float32(width) * gaussian(4000, code.dimension)
+        distortion, plainly = (mean_square(x - decode(c, encode(c, x)[0])) for c in (code, plain))
+        # NumPy tries every scale, the kernels only those that are likely to be the best.
+        assert 0.9 * distortion < plainly < 1.02 * distortion
 
 
 @kernels_and_numpy

@@ -1,10 +1,11 @@
 """Encode and decode blocks of rows with a nested-lattice code.
 
 Work is laid out lanes last: coordinate i of lane j at ``[i * LANES + j]``, where a lane is a row.
-Every inner loop runs over the lanes, so that the compiler turns it into vector instructions, and
-a row's code never depends on its neighbours. Three habits serve that: constants take the block's
+Loops run over the lanes, so that the compiler turns them into vector instructions, and a row's code
+never depends on its neighbours. Blocks have eight coordinates, a number that the compiler can
+unroll; the last ones of a shorter block are zero. A few habits serve that: constants take the block's
 dtype (`real`), or float32 would be worked in double precision; both sides of a choice are loaded
-before it; functions that take the whole `Code` are inlined, since passing it costs more than they
+before it, and conditions are joined by `&`, which does not branch; functions that take the whole `Code` are inlined, since passing it costs more than they
 do; indices that are sums are unsigned, since a signed one might be negative and count from the end.
 
 `skquant/_nested_code.py` says what is computed, and computes the same for other lattices.
@@ -16,10 +17,14 @@ import numpy as np
 from numba import njit
 
 LANES = 64
+BLOCK = 8
 
 
 class Code(NamedTuple):
-    """A nested-lattice code as the kernels take it; `NestedLatticeCode` explains the fields."""
+    """A nested-lattice code as the kernels take it; `NestedLatticeCode` explains the fields.
+
+    `shift`, `centroid` and `origin` have eight entries, also where a block is shorter.
+    """
 
     lattice: int  # 0 Z, 1 A2, 2 D4, 3 E8, repeated to fill a block
     q: float
@@ -36,9 +41,9 @@ class Code(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _closest_z(x, dimension, out):
-    """Closest point of Z^d: round."""
-    for k in range(dimension * LANES):
+def _closest_z(x, out):
+    """Closest point of Z^8: round."""
+    for k in range(BLOCK * LANES):
         out[k] = np.rint(x[k])
 
 
@@ -122,22 +127,22 @@ def _closest_e8(x, out):
 
 
 @njit(inline="always")
-def _closest_point(lattice, x, dimension, out):
+def _closest_point(lattice, x, out):
     """Closest point of the block's lattice."""
     if lattice == 0:
-        _closest_z(x, dimension, out)
+        _closest_z(x, out)
     elif lattice == 1:
-        for first in range(0, dimension, 2):
+        for first in range(0, BLOCK, 2):
             _closest_a2(x, first, out)
     elif lattice == 2:
-        for first in range(0, dimension, 4):
+        for first in range(0, BLOCK, 4):
             _closest_d4(x, first, out)
     else:
         _closest_e8(x, out)
 
 
 @njit(cache=True, nogil=True)
-def _gauge(lattice, x, dimension, shift, out):
+def _gauge(lattice, x, shift, out):
     """Smallest s with x - shift in sV, where V is the Voronoi cell.
 
     That is the largest <x - shift, 2v/|v|^2> over the shortest vectors v, which are all that bound
@@ -148,19 +153,19 @@ def _gauge(lattice, x, dimension, shift, out):
     for j in range(LANES):
         out[j] = zero
     if lattice == 0:
-        for i in range(dimension):
+        for i in range(BLOCK):
             offset = shift[i]
             for j in range(LANES):
                 out[j] = max(out[j], two * abs(x[i * LANES + j] - offset))
     elif lattice == 1:
-        for i in range(0, dimension, 2):
+        for i in range(0, BLOCK, 2):
             offset, next_offset = shift[i], shift[i + 1]
             for j in range(LANES):
                 u = abs(x[i * LANES + j] - offset)
                 v = abs(x[(i + 1) * LANES + j] - next_offset)
                 out[j] = max(out[j], max(two * u, u + root * v))
     elif lattice == 2:
-        for first in range(0, dimension, 4):
+        for first in range(0, BLOCK, 4):
             for j in range(LANES):
                 most, second = zero, zero
                 for i in range(4):
@@ -171,7 +176,7 @@ def _gauge(lattice, x, dimension, shift, out):
     else:
         for j in range(LANES):
             most, second, total, least, negative = zero, zero, zero, real(1e30), zero
-            for i in range(8):
+            for i in range(BLOCK):
                 difference = x[i * LANES + j] - shift[i]
                 size = abs(difference)
                 total += size
@@ -184,53 +189,55 @@ def _gauge(lattice, x, dimension, shift, out):
 
 
 @njit(cache=True, nogil=True)
-def _digit(inverse_generator, q, point, axis, out):
-    """Coordinate `axis` of the points in the lattice's basis, modulo q."""
+def _digits(inverse_generator, q, point, out):
+    """Coordinates of the points in the lattice's basis, modulo q."""
     real = point.dtype.type
-    inverse, half = real(1) / q, real(0.5)
-    for j in range(LANES):
-        out[j] = real(0)
-    for i in range(inverse_generator.shape[0]):
-        factor = inverse_generator[i, axis]
-        if factor != real(0):
-            for j in range(LANES):
-                out[j] += point[i * LANES + j] * factor
-    for j in range(LANES):
-        coordinate = np.rint(out[j])
-        out[j] = coordinate - q * np.floor((coordinate + half) * inverse)
+    inverse, half, d = real(1) / q, real(0.5), inverse_generator.shape[0]
+    for axis in range(d):
+        row = np.uintp(axis * LANES)
+        for j in range(np.uintp(LANES)):
+            out[row + j] = real(0)
+        for i in range(d):
+            factor, other = inverse_generator[i, axis], np.uintp(i * LANES)
+            if factor != real(0):
+                for j in range(np.uintp(LANES)):
+                    out[row + j] += point[other + j] * factor
+        for j in range(np.uintp(LANES)):
+            coordinate = np.rint(out[row + j])
+            out[row + j] = coordinate - q * np.floor((coordinate + half) * inverse)
 
 
 @njit(cache=True, nogil=True)
-def _aim(x, dimension, centroid, factor, out):
+def _aim(x, centroid, factor, out):
     """Scale the block: x * factor + centroid."""
-    for i in range(dimension):
+    for i in range(BLOCK):
         centre = centroid[i]
         for j in range(LANES):
             out[i * LANES + j] = x[i * LANES + j] * factor[j] + centre
 
 
 @njit(cache=True, nogil=True)
-def _squared_error(x, dimension, point, centroid, beta, out):
+def _squared_error(x, point, centroid, beta, out):
     """Squared distance of the block to the decoded points."""
+    real = x.dtype.type
     for j in range(LANES):
-        out[j] = x.dtype.type(0)
-    for i in range(dimension):
-        centre = centroid[i]
-        for j in range(LANES):
-            difference = x[i * LANES + j] - beta[j] * (point[i * LANES + j] - centre)
-            out[j] += difference * difference
+        error = real(0)
+        for i in range(BLOCK):
+            difference = x[i * LANES + j] - beta[j] * (point[i * LANES + j] - centroid[i])
+            error += difference * difference
+        out[j] = error
 
 
 @njit(cache=True, nogil=True)
-def _keep_better(point, dimension, scale, error, best, best_scale, least):
+def _keep_better(point, scale, error, best, best_scale, least):
     """Keep a candidate in the lanes where it errs least so far."""
-    for i in range(dimension):
-        for j in range(LANES):
-            new, old = point[i * LANES + j], best[i * LANES + j]
-            best[i * LANES + j] = new if error[j] < least[j] else old
     for j in range(LANES):
+        better = error[j] < least[j]
+        for i in range(BLOCK):
+            new, old = point[i * LANES + j], best[i * LANES + j]
+            best[i * LANES + j] = new if better else old
         new, old = scale[j], best_scale[j]
-        best_scale[j] = new if error[j] < least[j] else old
+        best_scale[j] = new if better else old
         least[j] = min(error[j], least[j])
 
 
@@ -263,7 +270,7 @@ def _aim_below(code, gauge, valid, scale, beta, climb, low, high, shrink):
     real = gauge.dtype.type
     last = real(code.scales.shape[0] - 1)
     for j in range(LANES):
-        climb[j] = real(valid[j] == real(0) and scale[j] < last)
+        climb[j] = real((valid[j] == real(0)) & (scale[j] < last))
         below = scale[j] - real(valid[j] != real(0))
         scale[j] = min(max(below, real(0)), last)
     _look_up(code.scales, scale, beta)
@@ -281,9 +288,10 @@ def _bisect(valid, scale, climb, low, high, shrink):
     half, zero = shrink.dtype.type(0.5), shrink.dtype.type(0)
     for j in range(LANES):
         old_low, old_high, tried = low[j], high[j], shrink[j]
-        climbed = climb[j] != zero
-        low[j] = tried if valid[j] != zero and not climbed else old_low
-        high[j] = tried if valid[j] == zero and not climbed else old_high
+        move_low = (valid[j] != zero) & (climb[j] == zero)
+        move_high = (valid[j] == zero) & (climb[j] == zero)
+        low[j] = tried if move_low else old_low
+        high[j] = tried if move_high else old_high
         shrink[j] = half * (low[j] + high[j])
         scale[j] -= climb[j]
         climb[j] = zero
@@ -298,17 +306,16 @@ def _quantize(code, x, work, lane, best, best_scale):
     fine scale often beats one inside a coarser scale.
     """
     real = x.dtype.type
-    d = code.generator.shape[0]
     target, point = work[0], work[1]
     gauge, scale, beta, shrink, low, high = lane[0], lane[1], lane[2], lane[3], lane[4], lane[5]
     valid, error, least, climb, zero = lane[6], lane[7], lane[8], lane[9], lane[10]
-    _gauge(code.lattice, x, d, zero, gauge)
+    _gauge(code.lattice, x, zero, gauge)
     _first_fit(code, gauge, scale)
     for j in range(LANES):
         shrink[j] = real(1)
         least[j] = real(np.inf)
         best_scale[j] = real(0)
-    for i in range(d):
+    for i in range(BLOCK):
         origin = code.origin[i]
         for j in range(LANES):
             best[i * LANES + j] = origin
@@ -321,14 +328,15 @@ def _quantize(code, x, work, lane, best, best_scale):
             _look_up(code.scales, scale, beta)
         for j in range(LANES):
             error[j] = shrink[j] / beta[j]
-        _aim(x, d, code.centroid, error, target)
-        _closest_point(code.lattice, target, d, point)
-        _gauge(code.lattice, point, d, code.shift, valid)
-        _squared_error(x, d, point, code.centroid, beta, error)
+        _aim(x, code.centroid, error, target)
+        _closest_point(code.lattice, target, point)
+        _gauge(code.lattice, point, code.shift, valid)
+        _squared_error(x, point, code.centroid, beta, error)
         for j in range(LANES):
             valid[j] = real(valid[j] <= code.q)
-            error[j] = error[j] if valid[j] != real(0) else real(np.inf)
-        _keep_better(point, d, scale, error, best, best_scale, least)
+            finite = error[j]
+            error[j] = finite if valid[j] != real(0) else real(np.inf)
+        _keep_better(point, scale, error, best, best_scale, least)
     last = real(code.scales.shape[0] - 1)
     for j in range(LANES):
         best_scale[j] = min(best_scale[j], last)
@@ -386,33 +394,34 @@ def encode_blocks(code, rows, first, n_blocks, bit, codes, moments):
         Added to: the product of the row with what it decodes to, and the square of the latter.
     """
     d = code.generator.shape[0]
-    x, best = np.zeros(d * LANES, rows.dtype), np.empty(d * LANES, rows.dtype)
-    work = np.empty((2, d * LANES), rows.dtype)
-    lane, best_scale = np.zeros((11, max(d, LANES)), rows.dtype), np.empty(LANES, rows.dtype)
+    x, best = np.zeros(BLOCK * LANES, rows.dtype), np.empty(BLOCK * LANES, rows.dtype)
+    work, digits = np.empty((2, BLOCK * LANES), rows.dtype), np.empty(d * LANES, rows.dtype)
+    lane, best_scale = np.zeros((11, LANES), rows.dtype), np.empty(LANES, rows.dtype)
     words = np.empty(LANES, np.float64)
     n_words = code.word_bits.shape[0]
     for start in range(0, rows.shape[0], LANES):
         n_lanes = min(LANES, rows.shape[0] - start)
         for block in range(n_blocks):
             offset, place = first + block * d, bit + block * code.n_bits
-            for j in range(n_lanes):
-                for i in range(d):
-                    x[i * LANES + j] = rows[start + j, offset + i]
+            for j in range(np.uintp(n_lanes)):
+                for i in range(np.uintp(d)):
+                    x[i * np.uintp(LANES) + j] = rows[np.uintp(start) + j, np.uintp(offset) + i]
             _quantize(code, x, work, lane, best, best_scale)
             _look_up(code.scales, best_scale, lane[1])
             _moments(x, d, best, code.centroid, lane[1], lane[2], lane[3])
             for j in range(n_lanes):
                 moments[start + j, 0] += lane[2, j]
                 moments[start + j, 1] += lane[3, j]
+            _digits(code.inverse_generator, code.q, best, digits)
             for word in range(n_words):
                 last_word = word == n_words - 1
                 for j in range(LANES):
                     words[j] = best_scale[j] if last_word else 0.0
                 stop = min(d, (word + 1) * code.word_digits)
                 for axis in range(stop - 1, word * code.word_digits - 1, -1):
-                    _digit(code.inverse_generator, code.q, best, axis, lane[0])
-                    for j in range(LANES):
-                        words[j] = words[j] * code.q + lane[0, j]
+                    row = np.uintp(axis * LANES)
+                    for j in range(np.uintp(LANES)):
+                        words[j] = words[j] * code.q + digits[row + j]
                 for j in range(n_lanes):
                     _write_bits(codes, start + j, place, code.word_bits[word], np.uint64(words[j]))
                 place += code.word_bits[word]
@@ -462,7 +471,7 @@ def decode_blocks(code, codes, first, n_blocks, bit, panel):
     """
     d, real = code.generator.shape[0], panel.dtype.type
     digits, point = np.empty(d * LANES, panel.dtype), np.empty(d * LANES, panel.dtype)
-    target, multiple = np.empty(d * LANES, panel.dtype), np.empty(d * LANES, panel.dtype)
+    target, multiple = np.zeros(BLOCK * LANES, panel.dtype), np.empty(BLOCK * LANES, panel.dtype)
     words, beta = np.zeros(LANES, np.float64), np.empty(LANES, panel.dtype)
     for start in range(0, codes.shape[0], LANES):
         n_lanes = min(LANES, codes.shape[0] - start)
@@ -476,7 +485,7 @@ def decode_blocks(code, codes, first, n_blocks, bit, panel):
                 _split_digits(words, code.q, min(code.word_digits, d - axis), digits, axis)
             _look_up(code.scales, words, beta)
             _combine(code.generator, digits, code.shift, real(1) / code.q, point, target)
-            _closest_point(code.lattice, target, d, multiple)
+            _closest_point(code.lattice, target, multiple)
             for i in range(d):
                 centre = code.centroid[i]
                 for j in range(np.uintp(n_lanes)):
