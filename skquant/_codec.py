@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from sklearn.utils import gen_batches
 
-from ._kernels._dispatch import centre_rows, scale_rows
+from ._kernels._dispatch import centre_rows, column_energy, scale_rows
 from ._rotation import KINDS
 from ._row_code import RowCode, spend_bits
 from ._row_terms import TermLayout
@@ -91,7 +91,7 @@ class Codec:
 
     def blocks(self, n_rows):
         """Slices of rows to work on at a time."""
-        return list(gen_batches(n_rows, self.block_rows()))
+        return list(gen_batches(n_rows, self.block_rows())) if n_rows else []
 
     def encode(self, rows):
         """Compress a block of rows.
@@ -113,15 +113,13 @@ class Codec:
         rows = _as_work_dtype(rows)
         row_mean = np.zeros(len(rows))
         if self.terms.center == "rows":
-            row_mean = self.terms.round_mean(rows.mean(axis=1, dtype=np.float64))
+            row_mean = rows.mean(axis=1, dtype=np.float64)
+            _require_moderate(np.abs(row_mean))
+            row_mean = self.terms.round_mean(row_mean)
         energy, product = np.empty(len(rows)), np.empty(len(rows))
         centre_rows(rows, self.mean, row_mean, energy, product)
-        if not energy.max(initial=0.0) < LARGEST_NORM**2:
-            raise ValueError(
-                "X has a row too large to compress: once centred, its norm exceeds "
-                f"{LARGEST_NORM:.3g}. Scale X down."
-            )
         norm = np.sqrt(energy)
+        _require_moderate(norm)
         norm[norm < np.finfo(np.float32).tiny] = 0.0
         unit = np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0)
         spread = np.empty(rows.shape, np.float32)
@@ -174,8 +172,7 @@ class Codec:
         terms = self.terms.unpack(packed[:, self.row_code.n_bytes :], self.centre_norm)
         for rows in gen_batches(len(packed), panel_rows):
             panel = self.row_code.decode(packed[rows])
-            energy = np.einsum("ij,ij->j", panel, panel)
-            yield rows, panel, np.sqrt(energy.astype(np.float64)), terms[rows]
+            yield rows, panel, np.sqrt(column_energy(panel)), terms[rows]
 
     def decode(self, packed, dtype):
         """Reconstruct rows by least squares, (n_rows, n_features)."""
@@ -260,6 +257,15 @@ def make_codec(mean, spread, *, bits, lattice, rotation, center, random_state):
     centre_ratio = np.linalg.norm(mean) / spread if spread > 0 else np.inf
     terms = TermLayout.choose(center, n_features, distortion, centre_ratio)
     return Codec(mean, drawn, kept, row_code, terms)
+
+
+def _require_moderate(sizes):
+    """Refuse rows whose norm or mean no row term can hold."""
+    if not sizes.max(initial=0.0) < LARGEST_NORM:
+        raise ValueError(
+            f"X has a row too large to compress: its norm exceeds {LARGEST_NORM:.3g} once it is "
+            "centred, or its mean does. Scale X down."
+        )
 
 
 def _as_work_dtype(rows):

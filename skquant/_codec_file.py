@@ -8,7 +8,7 @@ import numpy as np
 
 from ._codebook import ShortestPointCode
 from ._codec import Codec
-from ._nested_code import NestedLatticeCode, Repeated, count_scales
+from ._nested_code import NestedLatticeCode, Repeated, count_scales, fill_block
 from ._rotation import KINDS
 from ._row_code import RowCode, Segment
 from ._row_terms import TermLayout
@@ -42,7 +42,7 @@ def codec_to_file(codec):
     }
 
 
-def codec_from_file(meta, arrays, lattice=None):
+def codec_from_file(meta, arrays, row_bytes, lattice=None):
     """Rebuild a codec.
 
     Parameters
@@ -51,6 +51,8 @@ def codec_from_file(meta, arrays, lattice=None):
         As `codec_to_file` makes it.
     arrays : dict of ndarray
         As `Codec.arrays` has it.
+    row_bytes : int
+        Bytes of the rows that the codec is for.
     lattice : lattice object, default=None
         The user's own lattice, where the file was written with one.
 
@@ -64,12 +66,12 @@ def codec_from_file(meta, arrays, lattice=None):
         If a value is missing, of the wrong type or impossible.
     """
     try:
-        return _rebuild(meta, dict(arrays), lattice)
+        return _rebuild(meta, dict(arrays), row_bytes, lattice)
     except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise ValueError(f"the codec is incomplete or malformed ({error!r})") from error
 
 
-def _rebuild(meta, arrays, lattice):
+def _rebuild(meta, arrays, row_bytes, lattice):
     n_features = _integer(meta, "n_features", 1, 2**31)
     center = _choice(meta, "center", ("features", "rows", False))
     terms = TermLayout(
@@ -79,9 +81,15 @@ def _rebuild(meta, arrays, lattice):
         _real(meta, "gaussian_alignment"),
     )
     kind = _choice(meta, "rotation", (*KINDS, None))
-    mean = np.zeros(n_features)
-    if center == "features":
-        mean = _array(arrays, "mean", np.float64, (n_features,))
+    # Rows and kept coordinates prove n_features before anything of that size is made.
+    row_code = _rebuild_row_code(meta["segments"], arrays["scales"], lattice)
+    _require(row_code.n_bytes + terms.n_bytes == row_bytes, "row width")
+    kept = None
+    if row_code.n_coordinates != n_features:
+        _require(row_code.n_coordinates < n_features, "segments")
+        kept = _array(arrays, "kept", np.int64, (row_code.n_coordinates,))
+        ascending = kept[0] >= 0 and kept[-1] < n_features and (np.diff(kept) > 0).all()
+        _require(bool(ascending), "kept")
     rotation = None
     if kind == "hadamard":
         signs = arrays["rotation"]
@@ -92,13 +100,10 @@ def _rebuild(meta, arrays, lattice):
     elif kind == "orthogonal":
         shape = (n_features, n_features)
         rotation = KINDS[kind](_array(arrays, "rotation", np.float32, shape))
-    row_code = _rebuild_row_code(meta["segments"], arrays["scales"], lattice)
-    kept = None
-    if row_code.n_coordinates != n_features:
-        _require(row_code.n_coordinates < n_features, "segments")
-        kept = _array(arrays, "kept", np.int64, (row_code.n_coordinates,))
-        ascending = kept[0] >= 0 and kept[-1] < n_features and (np.diff(kept) > 0).all()
-        _require(bool(ascending), "kept")
+    if center == "features":
+        mean = _array(arrays, "mean", np.float64, (n_features,))
+    else:
+        mean = np.zeros(n_features)
     return Codec(mean, rotation, kept, row_code, terms)
 
 
@@ -109,15 +114,20 @@ def _rebuild_row_code(entries, scales, own_lattice):
     segments, first, bit, used = [], 0, 0, 0
     for entry in entries:
         lattice = _rebuild_lattice(entry, own_lattice)
-        copies = _integer(entry, "copies", 1, 8)
+        copies = _integer(entry, "copies", 1, 2**10)
+        is_tail = lattice == LATTICES["Z"] and entry is entries[-1]
+        _require(copies == fill_block(lattice).copies or is_tail, "copies")
         d = lattice.generator.shape[0] * copies
         n_bits = _integer(entry, "block_bits", 1, MAX_BITS_PER_ENTRY * d)
         q = _integer(entry, "nesting_ratio", 0, 2**MAX_BITS_PER_ENTRY)
-        _require(q >= 2 or (q == 0 and _has_shortest_point_code(lattice, n_bits)), "nesting_ratio")
+        byte_code = q == 0 and bit % 8 == 0 and _has_shortest_point_code(lattice, n_bits)
+        _require(q >= 2 or byte_code, "nesting_ratio")
         n_scales = _integer(entry, "n_scales", 1, count_scales(d, q, n_bits) if q else 1)
         n_blocks = _integer(entry, "n_blocks", 1, 2**31 // d)
         own = scales[used : used + n_scales]
         _require(len(own) == n_scales and bool((np.diff(own) > 0).all()), "scales")
+        radius = own * lattice.covolume ** (1 / lattice.dimension)  # of a cell, about
+        _require(bool(((radius > 1e-9) & (radius < 100)).all()), "scales")
         block, distortion = Repeated(lattice, copies), _real(entry, "distortion")
         if q == 0:
             code = ShortestPointCode(block, own, distortion)

@@ -82,7 +82,7 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     >>> X, _ = load_digits(return_X_y=True)
     >>> quantizer = LatticeQuantizer(bits=3, random_state=0).fit(X)
     >>> quantizer.bits_per_feature_
-    3.5
+    3.625
     >>> quantizer.score(X) > -0.03
     True
     >>> codes = quantizer.compress(X)
@@ -187,7 +187,7 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         codec = self._codec
         if self.output == "codes":
             return self._encode(X)
-        dtype = np.float64 if X.dtype == np.float64 else np.float32
+        dtype = _output_dtype(X)
         out = np.empty(X.shape, dtype)
 
         def reconstruct(rows):
@@ -230,9 +230,10 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             )
         if self.output == "dequantized":
             return X
-        if not np.array_equal(X, X.astype(np.uint8)):
+        packed = np.clip(X, 0, 255).astype(np.uint8, order="C")
+        if not np.array_equal(X, packed):
             raise ValueError("X must hold the bytes of compressed rows, integers in [0, 255].")
-        return QuantizedMatrix(self._codec, X.astype(np.uint8, order="C"), np.float32).toarray()
+        return QuantizedMatrix(self._codec, packed, np.float32).toarray()
 
     def compress(self, X):
         """Compress rows to a `QuantizedMatrix`.
@@ -258,8 +259,7 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             2^120.
         """
         X = self._validate_rows(X)
-        dtype = np.float64 if X.dtype == np.float64 else np.float32
-        return QuantizedMatrix(self._codec, self._encode(X), dtype)
+        return QuantizedMatrix(self._codec, self._encode(X), _output_dtype(X))
 
     def score(self, X, y=None):
         """Give minus the normalised mean squared error of the reconstruction.
@@ -289,12 +289,12 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     @property
     def mean_(self):
         """The centre of the features."""
-        return self._codec.mean
+        return _read_only(self._codec.mean)
 
     @property
     def scales_(self):
         """The scales of each code that the blocks of a row use."""
-        return [segment.code.scales for segment in self._codec.row_code.segments]
+        return [_read_only(segment.code.scales) for segment in self._codec.row_code.segments]
 
     def get_feature_names_out(self, input_features=None):
         """Get the names of the output features.
@@ -343,9 +343,27 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 def _mean_and_spread(X):
     """Mean of each feature and root mean squared norm of the centred rows, block by block."""
     total, energy, block = np.zeros(X.shape[1]), 0.0, max(1, 2**18 // X.shape[1])
-    for start in range(0, len(X), block):
-        rows = X[start : start + block].astype(np.float64)
-        total += rows.sum(axis=0)
-        energy += np.einsum("ij,ij->", rows, rows)
-    mean = total / len(X)
-    return mean, np.sqrt(max(energy / len(X) - mean @ mean, 0.0))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(X), block):
+            rows = X[start : start + block].astype(np.float64)
+            total += rows.sum(axis=0)
+            energy += np.einsum("ij,ij->", rows, rows)
+        mean = total / len(X)
+        spread = np.sqrt(max(energy / len(X) - mean @ mean, 0.0))
+    if not (np.isfinite(spread) and np.isfinite(mean).all()):
+        raise ValueError(
+            "X has a row too large to compress: its square overflows float64. Scale X down."
+        )
+    return mean, spread
+
+
+def _output_dtype(X):
+    """Dtype of reconstructions: float64 for float64 of any byte order, float32 for all else."""
+    return np.float64 if X.dtype.kind == "f" and X.dtype.itemsize == 8 else np.float32
+
+
+def _read_only(array):
+    """View an array so that it cannot be changed."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

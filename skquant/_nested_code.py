@@ -71,18 +71,18 @@ def word_layout(dimension, q, n_bits):
 def count_scales(dimension, q, n_bits):
     """Count the scales that n_bits leave room for beside the digits."""
     word_digits, word_bits = word_layout(dimension, q, n_bits)
-    last_digits = dimension - word_digits * (len(word_bits) - 1)
+    last_digits = max(dimension - word_digits * (len(word_bits) - 1), 0)
     if word_bits.max() > MAX_WORD_BITS:
         return 0
     return int(2.0 ** word_bits[-1] / float(q) ** last_digits)
 
 
 def _bisections(q):
-    """Steps of the search for the cell's boundary: the finer the nesting, the less is to gain.
+    """Choose the steps towards the cell's boundary: fine nesting has less to gain from them.
 
     More steps would lower the distortion by less than one per cent.
     """
-    return 8 if q <= 5 else 3 if q < 12 else 2
+    return 4 if q > 5 else 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +125,9 @@ class NestedLatticeCode:
         real, base = self.dtype.type, self.lattice.lattice
         shift, centroid = coset_leaders(base, self.q, self.lattice.copies)
         word_digits, word_bits = word_layout(self.dimension, self.q, self.n_bits)
+        fits = self.dimension <= BLOCK
         return Code(
-            lattice=_KERNEL_LATTICES.get(type(base), -1),
+            lattice=_KERNEL_LATTICES.get(type(base), -1) if fits else -1,  # -1 for NumPy
             q=real(self.q),
             scales=self.scales.astype(real),
             shift=_pad(shift).astype(real),
@@ -212,10 +213,11 @@ def _leaders(lattice, q, shift, points):
 
 
 def _quantize(code, x):
-    """Find the best word of each block as the kernels do: lattice points and scale indices.
+    """Find the best word of each block: lattice points and scale indices.
 
-    The kernels know how large a cell must be to hold x. Here every scale is tried instead, coarse
-    to fine, and the bisection below the finest that fits starts from the whole ray.
+    The kernels know how large a cell must be to hold x, and search the best word near its rim.
+    Here every scale is tried instead, coarse to fine, and the bisection below the finest that
+    fits starts from the origin: slower, and slightly better.
     """
     p, n_scales = code.parameters, len(code.scales)
     best = np.tile(p.origin[: code.dimension].astype(float), (len(x), 1))
@@ -238,7 +240,9 @@ def _quantize(code, x):
     for k in range(n_scales - 1, -1, -1):
         fits[attempt(np.full(len(x), k), np.ones(len(x)))] = k
     below = np.maximum(fits - 1, 0)
-    low, high = np.zeros(len(x)), np.ones(len(x))
+    # No cell reaches farther than half the length of its basis, nor does a leader.
+    reach = code.q * np.linalg.norm(code.lattice.generator) * code.scales[below]
+    low, high = np.zeros(len(x)), np.minimum(1.0, reach / np.sqrt((x**2).sum(axis=1) + 1e-30))
     for _ in range(8):
         shrink = (low + high) / 2
         valid = attempt(below, shrink)

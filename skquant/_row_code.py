@@ -11,6 +11,7 @@ import numpy as np
 
 from ._nested_code import NestedLatticeCode, fill_block
 from ._scales import MAX_BITS_PER_ENTRY, available_bits, code_for, scalar_code
+from .lattices import LATTICES
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,25 +106,50 @@ def spend_bits(lattice, n_coordinates, n_bits):
     n_bits = min(n_bits, MAX_BITS_PER_ENTRY * n_coordinates)
     d = fill_block(lattice).dimension
     n_blocks, n_left = divmod(n_coordinates, d)
-    left_bits = n_bits * n_left // n_coordinates
-    segments, bit = [], 0
-    for code, count in _mix(lattice, n_blocks, n_bits - left_bits):
-        first = sum(s.n_blocks * d for s in segments)
+    plans = [
+        _plan(lattice, n_blocks, n_left, n_bits, left_bits)
+        for left_bits in _left_over_budgets(lattice, n_coordinates, n_left, n_bits)
+        if n_bits - left_bits >= n_blocks * min(available_bits(lattice))
+    ]
+    plan = min(plans, key=lambda plan: sum(n * c.dimension * c.distortion for c, n in plan))
+    segments, first, bit = [], 0, 0
+    for code, count in plan:
         segments.append(Segment(code, first, count, bit))
-        bit += count * code.n_bits
-    if n_left:
-        left_bits = min(n_bits - bit, MAX_BITS_PER_ENTRY * n_left)
-        segments.append(Segment(scalar_code(n_left, left_bits), n_blocks * d, 1, bit))
+        first, bit = first + count * code.dimension, bit + count * code.n_bits
     return RowCode(tuple(segments))
 
 
+def _left_over_budgets(lattice, n_coordinates, n_left, n_bits):
+    """List the bits to consider for the coordinates that fill no block."""
+    if n_left == 0:
+        return [0]
+    if n_left == n_coordinates:
+        return [n_bits]
+    if lattice in LATTICES.values():
+        return range(n_left, min(n_bits, MAX_BITS_PER_ENTRY * n_left) + 1)
+    return [n_bits * n_left // n_coordinates]  # every other choice might derive more codes
+
+
+def _plan(lattice, n_blocks, n_left, n_bits, left_bits):
+    """Divide a row between its blocks and the rest: pairs of a code and how often it is used."""
+    plan = _mix(lattice, n_blocks, n_bits - left_bits)
+    if n_left:
+        spent = sum(count * code.n_bits for code, count in plan)
+        left_bits = min(n_bits - spent, MAX_BITS_PER_ENTRY * n_left)
+        plan.append((scalar_code(n_left, left_bits), 1))
+    return plan
+
+
 def _mix(lattice, n_blocks, n_bits):
-    """Divide the blocks between the two codes next to the budget: (code, blocks), fine first."""
+    """Divide the blocks between the two codes next to the budget, the coarse one first.
+
+    The code of a byte a block is the coarsest of all, so that it starts on a byte.
+    """
     if n_blocks == 0:
         return []
     choices = available_bits(lattice)
     low = max(bits for bits in choices if bits * n_blocks <= n_bits)
     high = min((bits for bits in choices if bits > low), default=low + 1)
     n_high = (n_bits - n_blocks * low) // (high - low) if high in choices else 0
-    counts = [(high, n_high), (low, n_blocks - n_high)]
+    counts = [(low, n_blocks - n_high), (high, n_high)]
     return [(code_for(lattice, bits), count) for bits, count in counts if count]

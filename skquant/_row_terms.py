@@ -145,7 +145,7 @@ class TermLayout:
                 _pack_cosine(centre_cosine, self.cosine_bits),
             ]
         else:
-            levels = [_pack_magnitude(norm * alignment, self.mantissa)]
+            levels = [_pack_magnitude(np.maximum(norm * alignment, 0.0), self.mantissa)]
         if self.center == "rows":
             levels.append(_pack_signed(row_mean, self.mantissa))
         word, shift = np.zeros(len(norm), np.uint64), 0

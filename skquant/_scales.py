@@ -171,10 +171,13 @@ def code_for(lattice, n_bits):
 
 
 def available_bits(lattice):
-    """List the bits per block for which the lattice has a code on the lower convex hull."""
+    """List the bits per block for which the lattice has a code on the lower convex hull.
+
+    A lattice of the user's own has whole bits an entry, which mix to whatever lies between.
+    """
     if lattice not in LATTICES.values():
         d = fill_block(lattice).dimension
-        return list(range(d, MAX_BITS_PER_ENTRY * d + 1))
+        return list(range(d, MAX_BITS_PER_ENTRY * d + 1, d))
     return sorted(map(int, _table()[lattice.name]))
 
 

@@ -6,6 +6,7 @@ N. J. A. Sloane, *Sphere Packings, Lattices and Groups*, chapters 4, 20 (closest
 (second moments).
 """
 
+from copy import copy
 from itertools import product
 
 import numpy as np
@@ -64,9 +65,10 @@ class Lattice:
     def generic_point(self):
         """A point of shape (dimension,) on which no two cells of a nested code are tied.
 
-        Its products with the vectors v that bound the Voronoi cell, ⟨v, p⟩ 2/‖v‖², stay away from
-        the integers. The default only avoids exact ties; the package's lattices, which
-        are root lattices, take the Weyl vector over the Coxeter number, which stays farthest.
+        Two cells tie at p where 2⟨v, p⟩/‖v‖² is an integer for a vector v that bounds the Voronoi
+        cell. The default only avoids exact ties. The package's lattices are root lattices: there
+        p is the Weyl vector over the Coxeter number h, and the products keep 1/h away from all
+        integers, which is the farthest.
         """
         fractions = np.arange(1, self.dimension + 1) * 0.6180339887498949 % 1.0 - 0.5
         return 0.3 * fractions @ self.generator
@@ -229,22 +231,31 @@ def get_lattice(lattice):
         if lattice not in LATTICES:
             raise ValueError(f"Unknown lattice {lattice!r}; choose one of {sorted(LATTICES)}.")
         return LATTICES[lattice]
-    generator = np.asarray(getattr(lattice, "generator", None), dtype=float)
+    try:
+        generator = np.asarray(getattr(lattice, "generator", None), dtype=float)
+    except (TypeError, ValueError):  # ragged, or no numbers: refused as no square generator
+        generator = np.empty(0)
     square = generator.ndim == 2 and generator.shape[0] == generator.shape[1]
-    if not square or not callable(getattr(lattice, "closest_point", None)):
+    if not square or not generator.size or not callable(getattr(lattice, "closest_point", None)):
         raise ValueError(
             f"lattice must be one of {sorted(LATTICES)} or an object with a square `generator` "
             f"and a method `closest_point`; got {lattice!r}."
         )
-    if not np.isfinite(generator).all() or abs(np.linalg.det(generator)) < 1e-9:
+    if not np.isfinite(generator).all() or np.linalg.cond(generator) > 1e9:
         raise ValueError(f"The generator of lattice {lattice!r} is not a basis.")
     found = np.asarray(lattice.closest_point(generator))
-    if found.shape != generator.shape or not np.allclose(found, generator):
+    tolerance = 1e-6 * np.abs(generator).max()
+    if found.shape != generator.shape or not np.allclose(found, generator, 0, tolerance):
         raise ValueError(
             f"lattice {lattice!r} does not find its own points: closest_point(generator) should "
             "give the generator."
         )
-    return lattice if isinstance(lattice, Lattice) else _Adapted(lattice)
+    if not isinstance(lattice, Lattice):
+        return _Adapted(lattice)
+    if not isinstance(lattice.generator, np.ndarray):
+        lattice = copy(lattice)
+        lattice.generator = generator
+    return lattice
 
 
 class _Adapted(Lattice):

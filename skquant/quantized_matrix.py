@@ -43,7 +43,7 @@ class QuantizedMatrix:
     >>> X, _ = load_digits(return_X_y=True)
     >>> codes = LatticeQuantizer(bits=4, random_state=0).fit(X).compress(X)
     >>> codes
-    <QuantizedMatrix of shape (1797, 64), 4.5 bits an entry, 66 kB>
+    <QuantizedMatrix of shape (1797, 64), 4.625 bits an entry, 67 kB>
     >>> codes[:5].toarray().shape
     (5, 64)
     >>> (codes @ X[0]).shape
@@ -55,7 +55,7 @@ class QuantizedMatrix:
     def __init__(self, codec, rows, dtype=np.float32):
         self._codec = codec
         self._rows = rows
-        self.dtype = np.dtype(dtype)
+        self._dtype = np.dtype(dtype)
         if isinstance(rows, np.ndarray):
             self._rows = rows.view()
             self._rows.flags.writeable = False
@@ -65,7 +65,15 @@ class QuantizedMatrix:
         """(n_rows, n_features)."""
         return len(self._rows), self._codec.n_features
 
-    ndim = 2
+    @property
+    def ndim(self):
+        """2."""
+        return 2
+
+    @property
+    def dtype(self):
+        """The dtype of `toarray`."""
+        return self._dtype
 
     @property
     def nbytes(self):
@@ -81,6 +89,9 @@ class QuantizedMatrix:
     def T(self):
         """The transpose, for products: ``A.T @ M``, ``A @ B.T``."""
         return TransposedQuantizedMatrix(self)
+
+    def __reduce__(self):
+        return type(self), (self._codec, self._rows, self._dtype)
 
     def __len__(self):
         return len(self._rows)
@@ -132,7 +143,7 @@ class QuantizedMatrix:
         if isinstance(other, TransposedQuantizedMatrix):
             return self._times_transposed(other.T)
         other = _as_operand(other, "@", self.shape[1])
-        return self._times(other.reshape(len(other), -1)).reshape(len(self), *other.shape[1:])
+        return self._times(_as_columns(other)).reshape(len(self), *other.shape[1:])
 
     def __rmatmul__(self, other):
         other = np.asarray(other)
@@ -146,11 +157,12 @@ class QuantizedMatrix:
     def _times(self, other):
         """Multiply by a dense matrix of shape (n_features, n_columns)."""
         out = np.empty((len(self), other.shape[1]), np.result_type(self.dtype, other.dtype))
-        coordinates = self._codec.to_coordinates(other.T)
+        size = _largest_magnitudes(other)
+        coordinates = self._codec.to_coordinates((other / size).T)
         offset, sums = self._codec.mean @ other, other.sum(axis=0, dtype=np.float64)
         for rows in self._codec.blocks(len(self)):
             panel, factor, row_mean = self._decode_panel(rows)
-            product = (coordinates @ panel).T * factor[:, None]
+            product = (coordinates @ panel).T * factor[:, None] * size
             out[rows] = product + offset + row_mean[:, None] * sums
         return out
 
@@ -163,7 +175,8 @@ class QuantizedMatrix:
             total += (other[rows].T * factor) @ panel.T
             offset += row_mean @ other[rows]
         sums = other.sum(axis=0, dtype=np.float64)
-        product = self._codec.from_coordinates(total).astype(np.float64) + offset[:, None]
+        size = _largest_magnitudes(total.T)[:, None]
+        product = self._codec.from_coordinates(total / size) * size + offset[:, None]
         product += np.outer(sums, self._codec.mean)
         return product.T.astype(np.result_type(self.dtype, other.dtype))
 
@@ -254,12 +267,12 @@ class QuantizedMatrix:
             rows = arrays.pop("rows")
             # The codec's own arrays are small, or needed as a whole: read them in.
             arrays = {name: np.asarray(array) for name, array in arrays.items()}
-            codec = codec_from_file(meta["codec"], arrays, lattice)
+            if rows.dtype != np.uint8 or rows.ndim != 2:
+                raise ValueError("the rows are no rows of bytes")
+            codec = codec_from_file(meta["codec"], arrays, rows.shape[1], lattice)
             dtype = _DTYPES[meta["dtype"]]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: {error}") from error
-        if rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != codec.row_bytes:
-            raise ValueError(f"{path}: rows of {rows.shape} do not fit their codec")
         return cls(codec, rows, dtype)
 
 
@@ -273,11 +286,24 @@ class TransposedQuantizedMatrix:
     """
 
     __array_ufunc__ = None
-    ndim = 2
 
     def __init__(self, matrix):
-        self.T = matrix
-        self.dtype = matrix.dtype
+        self._matrix = matrix
+
+    @property
+    def T(self):
+        """The matrix."""
+        return self._matrix
+
+    @property
+    def ndim(self):
+        """2."""
+        return 2
+
+    @property
+    def dtype(self):
+        """The dtype of `toarray`."""
+        return self.T.dtype
 
     @property
     def shape(self):
@@ -295,7 +321,7 @@ class TransposedQuantizedMatrix:
         if isinstance(other, QuantizedMatrix | TransposedQuantizedMatrix):
             other = other.toarray()
         other = _as_operand(other, "@", self.shape[1])
-        product = self.T._transposed_times(other.reshape(len(other), -1))
+        product = self.T._transposed_times(_as_columns(other))
         return product.reshape(self.shape[0], *other.shape[1:])
 
     def __rmatmul__(self, other):
@@ -311,6 +337,17 @@ def _as_operand(other, symbol, length):
     if len(other) != length:
         raise ValueError(f"{symbol} needs an operand of length {length}, got {other.shape}.")
     return other if other.dtype in (np.float32, np.float64) else other.astype(np.float64)
+
+
+def _as_columns(operand):
+    """View a vector as a matrix of one column."""
+    return operand[:, None] if operand.ndim == 1 else operand
+
+
+def _largest_magnitudes(matrix):
+    """Largest magnitude of each column, 1 where it is 0: what scales a column for float32."""
+    size = np.abs(matrix).max(axis=0, initial=0.0).astype(np.float64)
+    return np.where((size > 0) & (size < np.inf), size, 1.0)
 
 
 def _same_codec(a, b):

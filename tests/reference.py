@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 from scipy.linalg import block_diag, hadamard
 
+from skquant._nested_code import coset_leaders as shift_and_centroid
 from skquant._nested_code import word_layout
 from skquant.lattices import Lattice
 
@@ -81,7 +82,8 @@ def decode_block(code, word):
             part //= q
     beta = code.scales[min(part, len(code.scales) - 1)]
     leaders = [coset_leader(base, q, shift, c) for c in np.reshape(digits, (copies, -1))]
-    return beta * (np.concatenate(leaders) - np.asarray(code.parameters.centroid, float))
+    centroid = shift_and_centroid(base, q, copies)[1]
+    return beta * (np.concatenate(leaders) - centroid)
 
 
 def least_error(code, x, leaders):
@@ -90,8 +92,7 @@ def least_error(code, x, leaders):
     `leaders` are those of one copy of the lattice; the copies of a block err independently.
     """
     parts = x.reshape(code.lattice.copies, 1, -1)
-    centroid = np.asarray(code.parameters.centroid, float)[: parts.shape[2]]
-    words = [beta * (leaders - centroid) for beta in code.scales]
+    words = [beta * (leaders - leaders.mean(axis=0)) for beta in code.scales]
     return min(((parts - word) ** 2).sum(axis=2).min(axis=1).sum() for word in words)
 
 
@@ -100,12 +101,18 @@ def hadamard_rotation(signs):
     n = signs.shape[1]
     length = 2 ** (n.bit_length() - 1)
     transform = hadamard(length) / np.sqrt(length)
-    rest = np.eye(n - length)
+    rest, half = np.eye(n - length), n // 2
+    fold, (i, k) = np.eye(n), (np.arange(half), n - half + np.arange(half))
+    fold[i, i] = fold[i, k] = fold[k, i] = np.sqrt(0.5)
+    fold[k, k] = -np.sqrt(0.5)
     rotation = np.eye(n)
     for flips in signs:
-        rotation = rotation @ np.diag(flips) @ block_diag(transform, rest)
-        if length < n:
-            rotation = rotation @ block_diag(rest, transform)
+        rotation = rotation @ np.diag(flips)
+        if length == n:
+            rotation = rotation @ transform
+        else:
+            rotation = rotation @ fold @ block_diag(transform, rest)
+            rotation = rotation @ np.diag(flips[::-1]) @ block_diag(rest, transform)
     return rotation
 
 

@@ -54,8 +54,17 @@ def estimated_distances(knn, queries):
     return by_row
 
 
-def by_inverse_square(distances):
-    return 1 / (1e-3 + distances**2)
+class ByInverseSquare:
+    """A callable whose name holds no address: pytest-xdist compares the names of tests."""
+
+    def __call__(self, distances):
+        return 1 / (1e-3 + distances**2)
+
+    def __repr__(self):
+        return "by_inverse_square"
+
+
+by_inverse_square = ByInverseSquare()
 
 
 # The scikit-learn contract

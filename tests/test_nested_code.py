@@ -16,6 +16,7 @@ from skquant._nested_code import (
     fill_block,
     word_layout,
 )
+from skquant._nested_code import coset_leaders as shift_and_centroid
 from skquant._scales import available_bits, code_for, scalar_code
 from skquant.lattices import A2, D4, E8, LATTICES, Lattice, Z
 
@@ -95,11 +96,12 @@ def test_every_word_has_a_point_of_its_own_and_encodes_to_itself(lattice, q, sca
 @given(shipped_codes, random_seeds)
 def test_whatever_is_decoded_is_a_coset_leader_at_one_of_the_scales(code, seed):
     points = decode(code, hostile_bytes(code, 20, seed)).astype(float)
+    shift, centroid = shift_and_centroid(code.lattice.lattice, code.q, code.lattice.copies)
     found = np.zeros(len(points), bool)
     for beta in code.scales:
-        t = points / beta + code.parameters.centroid
+        t = points / beta + centroid
         nearest = code.lattice.closest_point(t)
-        cell = (nearest - code.parameters.shift) / code.q
+        cell = (nearest - shift) / code.q
         leads = (np.abs(code.lattice.closest_point(cell)) < 1e-9).all(axis=1)
         found |= leads & (np.abs(nearest - t) < 1e-6 * max(code.q, 1e3)).all(axis=1)
     assert found.all()
@@ -108,9 +110,10 @@ def test_whatever_is_decoded_is_a_coset_leader_at_one_of_the_scales(code, seed):
 @every_lattice
 @pytest.mark.parametrize("q", [2, 3])
 def test_the_centroid_is_the_mean_of_the_leaders(lattice, q):
-    code = NestedLatticeCode(Repeated(lattice, 2), q, np.ones(1), 64, np.nan)
+    shift, centroid = shift_and_centroid(lattice, q, copies=2)
+    np.testing.assert_array_equal(shift, np.tile(lattice.generic_point, 2))
     mean = coset_leaders(lattice, q, lattice.generic_point).mean(axis=0)
-    np.testing.assert_allclose(code.parameters.centroid, np.tile(mean, 2), atol=1e-6)
+    np.testing.assert_allclose(centroid, np.tile(mean, 2), atol=1e-12)
 
 
 @pytest.mark.parametrize("q", [2, 3, 16, 64, 65, 300])
@@ -156,7 +159,9 @@ def test_kernels_and_numpy_agree(lattice, bits):
         x = np.float32(width) * gaussian(4000, code.dimension)
         distortion, plainly = (mean_square(x - decode(c, encode(c, x)[0])) for c in (code, plain))
         # NumPy tries every scale, the kernels only those that are likely to be the best.
-        assert 0.9 * distortion < plainly < 1.02 * distortion
+        assert 0.9 * distortion < plainly
+        if lattice != Z():  # whose kernel projects coordinate by coordinate, which is better
+            assert plainly < 1.02 * distortion
 
 
 @kernels_and_numpy

@@ -44,13 +44,6 @@ def _multiply(x, coordinate, factor):
 
 
 @njit(cache=True, nogil=True)
-def _flip(x, signs, r, length, factor):
-    """Multiply by the signs of round r, and the first `length` coordinates by a factor."""
-    for i in range(signs.shape[1]):
-        _multiply(x, i, signs[r, i] * factor if i < length else float(signs[r, i]))
-
-
-@njit(cache=True, nogil=True)
 def _power_of_two(n):
     """Largest power of two that is at most n."""
     length = 1
@@ -84,12 +77,29 @@ def _store(x, start, rows):
 
 
 @njit(cache=True, nogil=True)
+def _fold(x, n):
+    """Replace the coordinates i and n - n//2 + i by their sum and difference over √2.
+
+    The transforms of a round see different coordinates where n is no power of two; this one,
+    between them, carries energy across. It is its own inverse.
+    """
+    half = n // 2
+    factor = x.dtype.type(np.sqrt(0.5))
+    for i in range(half):
+        a, b = np.uintp(i * LANES), np.uintp((n - half + i) * LANES)
+        for j in range(np.uintp(LANES)):
+            p, q = x[a + j], x[b + j]
+            x[a + j], x[b + j] = factor * (p + q), factor * (p - q)
+
+
+@njit(cache=True, nogil=True)
 def rotate(rows, signs):
     """Rotate rows in place.
 
-    A round flips signs and transforms the first and then the last 2^m coordinates, 2^m the
-    largest power of two that fits: no coordinate is padding, and the two overlap. Where one
-    transform does for all coordinates, it is the only one.
+    A round flips signs and transforms all coordinates. Where their number n is no power of two it
+    folds the two halves, transforms the first 2^m coordinates, flips signs again, in reverse
+    order, and transforms the last 2^m, with 2^m the largest power of two up to n. No coordinate
+    is padding.
 
     Parameters
     ----------
@@ -104,11 +114,15 @@ def rotate(rows, signs):
     for start in range(0, rows.shape[0], LANES):
         _load(rows, start, x)
         for r in range(signs.shape[0]):
-            _flip(x, signs, r, length, factor)
+            for i in range(n):
+                _multiply(x, i, signs[r, i] * (factor if length == n else 1.0))
+            if length < n:
+                _fold(x, n)
             _transform(x, 0, length)
             if length < n:
-                for i in range(n - length, n):
-                    _multiply(x, i, factor)
+                for i in range(n):
+                    scale = (factor if i < length else 1.0) * (factor if i >= n - length else 1.0)
+                    _multiply(x, i, signs[r, n - 1 - i] * scale)
                 _transform(x, n - length, length)
         _store(x, start, rows)
 
@@ -125,8 +139,12 @@ def rotate_back(rows, signs):
         for r in range(signs.shape[0] - 1, -1, -1):
             if length < n:
                 _transform(x, n - length, length)
-                for i in range(n - length, n):
-                    _multiply(x, i, factor)
+                for i in range(n):
+                    scale = (factor if i < length else 1.0) * (factor if i >= n - length else 1.0)
+                    _multiply(x, i, signs[r, n - 1 - i] * scale)
             _transform(x, 0, length)
-            _flip(x, signs, r, length, factor)
+            if length < n:
+                _fold(x, n)
+            for i in range(n):
+                _multiply(x, i, signs[r, i] * (factor if length == n else 1.0))
         _store(x, start, rows)

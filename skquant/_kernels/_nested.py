@@ -1,12 +1,14 @@
 """Encode and decode blocks of rows with a nested-lattice code.
 
 Work is laid out lanes last: coordinate i of lane j at ``[i * LANES + j]``, where a lane is a row.
-Loops run over the lanes, so that the compiler turns them into vector instructions, and a row's code
-never depends on its neighbours. Blocks have eight coordinates, a number that the compiler can
-unroll; the last ones of a shorter block are zero. A few habits serve that: constants take the block's
-dtype (`real`), or float32 would be worked in double precision; both sides of a choice are loaded
-before it, and conditions are joined by `&`, which does not branch; functions that take the whole `Code` are inlined, since passing it costs more than they
-do; indices that are sums are unsigned, since a signed one might be negative and count from the end.
+Loops run over the lanes, so that the compiler turns them into vector instructions, and a row's
+code never depends on its neighbours. Blocks have eight coordinates, a number that the compiler can
+unroll; the last ones of a shorter block are zero. A few habits serve that:
+
+* constants take the block's dtype (`real`), or float32 would be worked in double precision;
+* both sides of a choice are loaded before it, and ``&`` joins conditions: neither branches;
+* indices that are sums are unsigned, since a signed one might be negative and count from the end;
+* functions that take the whole `Code` are inlined, since passing it costs more than they do.
 
 `skquant/_nested_code.py` says what is computed, and computes the same for other lattices.
 """
@@ -260,6 +262,19 @@ def _first_fit(code, gauge, scale):
             scale[j] += np.float32(gauge[j] > bound)
 
 
+@njit(cache=True, nogil=True)
+def _clip(point, shift, q):
+    """Clip integers coordinate by coordinate to the coset leaders of qZ.
+
+    That is the projection onto the cell of a product of lines, and needs no shrinking.
+    """
+    half = point.dtype.type(0.5)
+    for i in range(BLOCK):
+        least, most = np.ceil(shift[i] - half * q), np.floor(shift[i] + half * q)
+        for j in range(LANES):
+            point[i * LANES + j] = min(max(point[i * LANES + j], least), most)
+
+
 @njit(inline="always")
 def _aim_below(code, gauge, valid, scale, beta, climb, low, high, shrink):
     """Aim at the boundary of the scale below the one that held the lane.
@@ -276,6 +291,7 @@ def _aim_below(code, gauge, valid, scale, beta, climb, low, high, shrink):
     _look_up(code.scales, scale, beta)
     for j in range(LANES):
         edge = min(real(1), code.q * beta[j] / max(gauge[j], real(1e-30)))
+        edge = real(1) if code.lattice == 0 else edge
         low[j] = edge * max(real(0), real(1) - real(2) / code.q)
         high[j] = edge * (real(1) + real(0.5) / code.q)
         scale[j] += climb[j]
@@ -324,12 +340,18 @@ def _quantize(code, x, work, lane, best, best_scale):
             _aim_below(code, gauge, valid, scale, beta, climb, low, high, shrink)
         elif candidate > 1:
             _bisect(valid, scale, climb, low, high, shrink)
+        if candidate == code.bisections:  # the last: where nothing held yet, take no more risk
+            for j in range(LANES):
+                tried, safe = shrink[j], low[j]
+                shrink[j] = safe if least[j] == real(np.inf) else tried
         if candidate <= 2:  # from then on the scales stay
             _look_up(code.scales, scale, beta)
         for j in range(LANES):
             error[j] = shrink[j] / beta[j]
         _aim(x, code.centroid, error, target)
         _closest_point(code.lattice, target, point)
+        if code.lattice == 0:
+            _clip(point, code.shift, code.q)
         _gauge(code.lattice, point, code.shift, valid)
         _squared_error(x, point, code.centroid, beta, error)
         for j in range(LANES):

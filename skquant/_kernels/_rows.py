@@ -36,3 +36,22 @@ def scale_rows(rows, mean, offset, factor, out):
         for i in range(rows.shape[1]):
             value = float(rows[row, i]) - mean[i] - shift
             out[row, i] = np.float32(value * multiplier)
+
+
+@njit(cache=True, nogil=True)
+def column_energy(panel):
+    """Sum the squares of each column, in an order that does not depend on how many there are.
+
+    Parameters
+    ----------
+    panel : float32 ndarray of shape (n_coordinates, n_rows)
+
+    Returns
+    -------
+    float64 ndarray of shape (n_rows,)
+    """
+    energy = np.zeros(panel.shape[1], np.float64)
+    for i in range(panel.shape[0]):
+        for row in range(panel.shape[1]):
+            energy[row] += float(panel[i, row]) * float(panel[i, row])
+    return energy
