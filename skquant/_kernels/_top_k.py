@@ -36,23 +36,14 @@ def _push(distances, indices, query, distance, index):
 
 
 @njit(cache=True, nogil=True)
-def _least_offsets(offset):
-    """Least offset of each chunk of rows."""
-    least = np.full(-(-offset.shape[0] // CHUNK), np.inf)
-    for row in range(offset.shape[0]):
-        least[row // CHUNK] = min(least[row // CHUNK], offset[row])
-    return least
-
-
-@njit(cache=True, nogil=True)
-def _count_below(products, query, start, stop, limit):
-    """Count the products of a chunk that are below a limit.
+def _count_below(products, query, start, stop, offset, inverse, limit):
+    """Count the rows of a chunk whose product + offset * inverse is below a limit.
 
     Unsigned indices and a narrow count let the compiler turn this into vector instructions.
     """
     count = np.int32(0)
     for row in range(np.uintp(start), np.uintp(stop)):
-        count += np.int32(products[query, row] < limit)
+        count += np.int32(products[query, row] + offset[row] * inverse < limit)
     return count
 
 
@@ -76,19 +67,24 @@ def update_top_k(products, weight, offset, first_row, distances, indices):
         Rows of the heaps. Updated. Of equal distances the smallest rows stay.
     """
     n_rows = products.shape[1]
-    least_offset = _least_offsets(offset)
+    rough_offset, largest = offset.astype(np.float32), 0.0
+    for row in range(n_rows):
+        largest = max(largest, abs(offset[row]))
     for query in range(products.shape[0]):
         w = weight[query]
-        for chunk in range(least_offset.shape[0]):
-            start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, n_rows)
-            # Most chunks hold nothing near, and the product alone can tell: it would have to be
-            # below this limit, which is rounded up, even with the chunk's least offset.
-            limit = (distances[query, 0] - least_offset[chunk]) / w if w > 0 else np.inf
-            limit = np.float32(limit + 1e-6 * abs(limit))
-            if not _count_below(products, query, start, stop, limit):
+        inverse = 1.0 / w if w > 0 else 1e30
+        # Is single precision wide enough for the offsets, as they are and divided by the weight?
+        single = largest == 0 or (1e-30 < largest < 1e30 and 1e-30 < largest * inverse < 1e30)
+        for start in range(0, n_rows, CHUNK):
+            stop = min(start + CHUNK, n_rows)
+            # Most chunks hold nothing near, and single precision can tell, with room for its error.
+            bound = distances[query, 0] * inverse
+            limit = np.float32(min(bound + 1e-6 * (abs(bound) + largest * inverse), 1e38))
+            if single and not _count_below(
+                products, query, start, stop, rough_offset, np.float32(inverse), limit
+            ):
                 continue
             for row in range(np.uintp(start), np.uintp(stop)):
-                if products[query, row] < limit:
-                    distance = offset[row] + w * products[query, row]
-                    if distance < distances[query, 0]:
-                        _push(distances, indices, query, distance, first_row + np.int64(row))
+                distance = offset[row] + w * products[query, row]
+                if distance < distances[query, 0]:
+                    _push(distances, indices, query, distance, first_row + np.int64(row))
