@@ -52,11 +52,11 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     bits_per_feature_ : float
         What a compressed row really takes: 8 times its bytes over the number of features, row
         terms and padding to whole bytes included.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, when `X` had names that are all strings.
     lattice_ : lattice object
         The lattice in use.
-    mean_ : ndarray of shape (n_features_in_,)
+    mean_ : ndarray of shape (`n_features_in_`,)
         The centre of the features; zero unless ``center="features"``.
     n_features_in_ : int
         Number of features.

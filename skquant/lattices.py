@@ -45,7 +45,7 @@ class Lattice:
 
     @property
     def covolume(self):
-        """Volume of a Voronoi cell, |det generator|."""
+        """Volume of a Voronoi cell, the size of the determinant of the generator."""
         return float(abs(np.linalg.det(self.generator)))
 
     @property
@@ -182,7 +182,13 @@ class E8(Lattice):
         return _nearer(x, _closest_even_sum(x), _closest_even_sum(x - 0.5) + 0.5)
 
     def shortest_points(self):
-        """List the 240 shortest nonzero points, (240, 8), in lexicographic order."""
+        """List the shortest nonzero points.
+
+        Returns
+        -------
+        ndarray of shape (240, 8)
+            In lexicographic order.
+        """
         halves = np.array(list(product((-0.5, 0.5), repeat=8)))
         pairs = np.array([x for x in product((-1.0, 0.0, 1.0), repeat=8) if np.dot(x, x) == 2])
         points = np.vstack([halves[halves.sum(axis=1) % 2 == 0], pairs])

@@ -126,6 +126,7 @@ class QuantizedMatrix:
         Returns
         -------
         ndarray of shape (n_rows, n_features)
+            The reconstruction, of the matrix's dtype.
         """
         out = np.empty(self.shape, self.dtype)
         for rows in self._codec.blocks(len(self)):
@@ -190,7 +191,13 @@ class QuantizedMatrix:
         return out
 
     def as_linear_operator(self):
-        """Give a `scipy.sparse.linalg.LinearOperator`, for `svds`, `lsqr` and their like."""
+        """Wrap the products for `scipy.sparse.linalg.svds`, `lsqr` and their like.
+
+        Returns
+        -------
+        scipy.sparse.linalg.LinearOperator
+            An operator of the shape of the matrix.
+        """
         return LinearOperator(
             self.shape,
             matvec=self.__matmul__,
@@ -212,6 +219,7 @@ class QuantizedMatrix:
         Returns
         -------
         QuantizedMatrix
+            All rows, in order.
 
         Raises
         ------

@@ -39,7 +39,7 @@ class QuantizedNeighborsMixin:
 
     Attributes
     ----------
-    codes_ : QuantizedMatrix of shape (n_samples_fit_, n_features_in_)
+    codes_ : QuantizedMatrix of shape (`n_samples_fit_`, `n_features_in_`)
         The compressed training rows, at unit length when ``effective_metric_ == "cosine"``.
     quantizer_ : estimator
         The fitted quantizer that made them.
@@ -152,7 +152,7 @@ class QuantizedNeighborsMixin:
 
         Returns
         -------
-        graph : sparse CSR matrix of shape (n_queries, n_samples_fit_), float
+        graph : sparse CSR matrix of shape (n_queries, `n_samples_fit_`), float
             ``graph[i, j]`` is the edge from query i to training row j. It is a sparse array where
             scikit-learn's setting ``sparse_interface`` asks for one.
 

@@ -53,11 +53,11 @@ class QuantizedKNeighborsClassifier(
     ----------
     classes_ : ndarray of shape (n_classes,), or list of n_outputs such arrays
         The class labels, sorted; a list when `y` had two dimensions.
-    codes_ : QuantizedMatrix of shape (n_samples_fit_, n_features_in_)
+    codes_ : QuantizedMatrix of shape (`n_samples_fit_`, `n_features_in_`)
         The compressed training rows; ``codes_.nbytes`` is what they cost.
     effective_metric_ : str
         The metric that the codes were made for.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, when `X` had names that are all strings.
     n_features_in_ : int
         Number of features.
