@@ -1,6 +1,6 @@
 """Compress matrices to a chosen number of bits per entry and compute with the compressed form."""
 
-from . import lattices, metrics
+from . import lattices, metrics, theory
 from ._lattice_quantizer import LatticeQuantizer
 from ._neighbors import QuantizedKNeighborsClassifier
 from .quantized_matrix import QuantizedMatrix
@@ -13,4 +13,5 @@ __all__ = [
     "QuantizedMatrix",
     "lattices",
     "metrics",
+    "theory",
 ]
