@@ -3,7 +3,7 @@
 from . import lattices, metrics, theory
 from ._lattice_quantizer import LatticeQuantizer
 from ._neighbors import QuantizedKNeighborsClassifier
-from .quantized_matrix import QuantizedMatrix
+from .quantized_matrix import QuantizedMatrix, matmul
 
 __version__ = "0.1.0"
 
@@ -12,6 +12,7 @@ __all__ = [
     "QuantizedKNeighborsClassifier",
     "QuantizedMatrix",
     "lattices",
+    "matmul",
     "metrics",
     "theory",
 ]

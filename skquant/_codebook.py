@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from ._kernels._dispatch import decode_words, encode_words
-from ._nested_code import Repeated
+from ._nested_code import Repeated, multiply_decoded
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +47,42 @@ class ShortestPointCode:
         words = np.vstack([np.zeros((1, self.dimension)), points])
         return (self.scales[0] * words).astype(np.float32)
 
-    def encode(self, rows, first, n_blocks, bit, codes, moments):
-        """Encode blocks of normalised rows; `NestedLatticeCode.encode` explains the arguments."""
-        rows = rows.astype(np.float32, copy=False)
-        half_energy = np.einsum("ij,ij->i", self.words, self.words) / 2
-        encode_words(self.words, half_energy, rows, first, n_blocks, bit // 8, codes, moments)
+    @cached_property
+    def half_energy(self):
+        """‖w‖²/2 of each word w."""
+        return np.einsum("ij,ij->i", self.words, self.words) / 2
 
-    def decode(self, codes, first, n_blocks, bit, panel):
-        """Decode blocks into a panel of shape (n_coordinates, n_rows)."""
-        decode_words(self.words, codes, first, n_blocks, bit // 8, panel)
+    def encode(self, panels, first, n_blocks, bit, codes, moments, dither=None):
+        """Encode blocks of normalised rows; `NestedLatticeCode.encode` explains the arguments."""
+        own = panels[:, first : first + n_blocks * self.dimension].astype(np.float32)
+        shift = 0 if dither is None else self._shift(dither)
+        product_and_energy = np.zeros_like(moments)
+        encode_words(
+            self.words, self.half_energy, own + shift, 0, n_blocks, bit // 8, codes,
+            product_and_energy,
+        )  # fmt: skip
+        if dither is not None:  # the moments are those of the words less the dither
+            decoded, energy = np.empty_like(own), np.zeros(len(codes))
+            self.decode(codes, 0, n_blocks, bit, decoded, energy, dither)
+            product = np.einsum("pij,pij->pj", own, decoded).ravel()[: len(codes)]
+            product_and_energy = np.stack([product, energy], axis=1)
+        moments += product_and_energy
+
+    def decode(self, codes, first, n_blocks, bit, panels, energy, dither=None):
+        """Decode blocks into panels; `NestedLatticeCode.decode` explains the arguments."""
+        words, half_energy = self.words, self.half_energy
+        if dither is None:
+            decode_words(words, half_energy, codes, first, n_blocks, bit // 8, panels, energy)
+            return
+        decode_words(words, half_energy, codes, first, n_blocks, bit // 8, panels, 0 * energy)
+        own = panels[:, first : first + n_blocks * self.dimension]
+        own -= self._shift(dither)
+        energy += np.einsum("pij,pij->pj", own, own).ravel()[: len(codes)]
+
+    def multiply(self, codes, first, n_blocks, bit, vectors, products, energy, dither=None):
+        """Multiply blocks by a few vectors; `NestedLatticeCode.multiply` explains the arguments."""
+        multiply_decoded(self, codes, first, n_blocks, bit, vectors, products, energy, dither)
+
+    def _shift(self, dither):
+        """Scale the dither to what it adds to coordinates, shaped for panels."""
+        return (self.scales[0] * dither).astype(np.float32).reshape(1, -1, 1)

@@ -8,19 +8,21 @@ with the centre c, the rotation T and the amplitude A of `_row_terms`. The codes
 of unit variance, or a share of them where the bits do not pay for all.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from sklearn.utils import gen_batches
 
-from ._kernels._dispatch import centre_rows, column_energy, scale_rows
+from ._kernels._dispatch import centre_rows, gather_rows, scale_rows
+from ._panels import empty_panels, empty_wide_panel, put_rows
 from ._rotation import KINDS
 from ._row_code import RowCode, spend_bits
 from ._row_terms import TermLayout
 from ._scales import MAX_BITS_PER_ENTRY
 
 BLOCK_FLOATS = 2**18  # a block of rows to encode at a time stays in the cache
+SAMPLE_FLOATS = 2**15  # Gaussian numbers on which a dithered code is measured
 LARGEST_NORM = 2.0**120  # leaves float32 room for the products of such rows
 
 
@@ -40,6 +42,8 @@ class Codec:
         The code of the coordinates.
     terms : TermLayout
         The row terms.
+    dither_seed : int or None
+        Seed of the subtractive dither, the same for all rows.
     """
 
     mean: np.ndarray
@@ -47,6 +51,7 @@ class Codec:
     kept: np.ndarray | None
     row_code: RowCode
     terms: TermLayout
+    dither_seed: int | None = None
 
     @property
     def n_features(self):
@@ -57,6 +62,13 @@ class Codec:
     def centre_norm(self):
         """‖c‖."""
         return float(np.linalg.norm(self.mean))
+
+    @cached_property
+    def dither(self):
+        """The dither of each block, in units of its lattice."""
+        if self.dither_seed is None:
+            return None
+        return self.row_code.draw_dither(np.random.RandomState(self.dither_seed))
 
     @property
     def row_bytes(self):
@@ -85,13 +97,40 @@ class Codec:
             arrays["kept"] = self.kept
         return arrays
 
+    def with_dither(self, seed):
+        """Give the same codec with a subtractive dither.
+
+        What the code loses on Gaussian rows then depends on the dither, and is measured on some.
+        """
+        dithered = replace(self, dither_seed=seed)
+        n_kept = self.row_code.n_coordinates
+        panels = empty_panels(max(64, SAMPLE_FLOATS // n_kept), n_kept)
+        panels[:] = np.random.RandomState(0).standard_normal(panels.shape)
+        codes = np.zeros((panels.shape[0] * panels.shape[2], self.row_code.n_bytes), np.uint8)
+        inner, square = self.row_code.encode(panels, codes, dithered.dither).T
+        energy = np.einsum("pij,pij->pj", panels, panels).ravel()
+        aligned = np.mean(inner**2 / np.maximum(square * energy, 1e-30))
+        alignment = float(np.sqrt(n_kept / self.n_features * aligned))
+        return replace(dithered, terms=replace(self.terms, gaussian_alignment=alignment))
+
+    def shares_coordinates(self, other):
+        """Tell whether the code words of both stand for the same coordinates of a row."""
+        if self.n_features != other.n_features:
+            return False
+        arrays, others = self.arrays, other.arrays
+        return type(self.rotation) is type(other.rotation) and all(
+            (name in arrays) == (name in others)
+            and np.array_equal(arrays.get(name), others.get(name))
+            for name in ("rotation", "kept")
+        )
+
     def block_rows(self):
         """Rows to work on at a time."""
         return max(64, BLOCK_FLOATS // self.n_features // 64 * 64)
 
     def blocks(self, n_rows):
         """Slices of rows to work on at a time."""
-        return list(gen_batches(n_rows, self.block_rows())) if n_rows else []
+        return batches(n_rows, self.block_rows())
 
     def encode(self, rows):
         """Compress a block of rows.
@@ -115,107 +154,122 @@ class Codec:
         if self.terms.center == "rows":
             row_mean = rows.mean(axis=1, dtype=np.float64)
             _require_moderate(np.abs(row_mean))
-            row_mean = self.terms.round_mean(row_mean)
+            row_mean = row_mean.astype(np.float32).astype(np.float64)  # as it is stored
         energy, product = np.empty(len(rows)), np.empty(len(rows))
         centre_rows(rows, self.mean, row_mean, energy, product)
         norm = np.sqrt(energy)
         _require_moderate(norm)
         norm[norm < np.finfo(np.float32).tiny] = 0.0
         unit = np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0)
-        spread = np.empty(rows.shape, np.float32)
-        scale_rows(rows, self.mean, row_mean, np.sqrt(self.n_features) * unit, spread)
-        packed = np.zeros((len(rows), self.row_bytes), np.uint8)
-        coordinates = self._to_coordinates(spread)
-        inner, square = self.row_code.encode(coordinates, packed).T
+        packed = np.zeros((len(rows), _row_stride(self.row_bytes)), np.uint8)
+        panels = self._spread(rows, self.mean, row_mean, np.sqrt(self.n_features) * unit)
+        inner, square = self.row_code.encode(panels, packed, self.dither).T
         size = np.sqrt(square * self.n_features)
         alignment = np.divide(inner, size, out=np.zeros_like(size), where=(size > 0) & (norm > 0))
         cosine = product * unit / self.centre_norm if self.centre_norm > 0 else product
-        packed[:, self.row_code.n_bytes :] = self.terms.pack(norm, alignment, cosine, row_mean)
-        return packed
+        terms = self.terms.pack(norm, alignment, cosine, row_mean)
+        packed[:, self.row_code.n_bytes : self.row_bytes] = terms
+        return packed[:, : self.row_bytes]
 
-    def decode_panel(self, packed):
-        """Decode rows to the codes' coordinates.
-
-        Parameters
-        ----------
-        packed : uint8 ndarray of shape (n_rows, row_bytes)
-
-        Returns
-        -------
-        panel : float32 ndarray of shape (n_coordinates, n_rows)
-            u, a row a column.
-        decoded_norm : ndarray of shape (n_rows,)
-            ‖u‖.
-        terms : RowTerms
-        """
-        ((_, panel, decoded_norm, terms),) = self.decode_panels(packed, len(packed))
-        return panel, decoded_norm, terms
+    def unpack_terms(self, packed):
+        """Read the terms of compressed rows."""
+        terms = packed[:, self.row_code.n_bytes : self.row_bytes]
+        return self.terms.unpack(terms, self.centre_norm)
 
     def decode_panels(self, packed, panel_rows):
-        """Decode rows panel by panel, and their terms all at once.
+        """Decode rows to the codes' coordinates, some at a time, and their terms all at once.
 
         Parameters
         ----------
         packed : uint8 ndarray of shape (n_rows, row_bytes)
             At least one row.
         panel_rows : int
-            Rows of a panel; the last may have fewer.
+            Rows to decode at a time; the last may be fewer.
 
         Yields
         ------
         rows : slice
-            The rows of the panel.
-        panel, decoded_norm, terms
-            As `decode_panel` gives them.
+            The rows.
+        panels : float32 ndarray of shape (1, n_coordinates, width)
+            u, a row a column; what comes next takes its place in memory.
+        decoded_norm : ndarray of shape (n_rows,)
+            ‖u‖.
+        terms : RowTerms
+            The terms of the rows.
         """
-        packed = np.ascontiguousarray(packed)
-        terms = self.terms.unpack(packed[:, self.row_code.n_bytes :], self.centre_norm)
-        for rows in gen_batches(len(packed), panel_rows):
-            panel = self.row_code.decode(packed[rows])
-            yield rows, panel, np.sqrt(column_energy(panel)), terms[rows]
+        packed = lay_apart(packed)
+        terms = self.unpack_terms(packed)
+        panels = empty_wide_panel(min(panel_rows, len(packed)), self.row_code.n_coordinates)
+        for rows in batches(len(packed), panel_rows):
+            energy = self.row_code.decode(packed[rows], panels, self.dither)
+            yield rows, panels, np.sqrt(energy), terms[rows]
 
     def decode(self, packed, dtype):
         """Reconstruct rows by least squares, (n_rows, n_features)."""
-        panel, decoded_norm, terms = self.decode_panel(packed)
-        rows = self.from_coordinates(panel.T).astype(dtype, copy=False)
+        packed = lay_apart(packed)
+        terms = self.unpack_terms(packed)
+        panels = empty_panels(len(packed), self.row_code.n_coordinates)
+        decoded_norm = np.sqrt(self.row_code.decode(packed, panels, self.dither))
+        rows = self._gather(panels, len(packed)).astype(dtype, copy=False)
         rows *= terms.least_squares_factor(decoded_norm)[:, None].astype(dtype)
         rows += self.mean.astype(dtype)
         if self.terms.center == "rows":
             rows += terms.row_mean[:, None].astype(dtype)
         return rows
 
-    def to_coordinates(self, vectors):
-        """Rotate vectors, uncentred, into the coordinates of the codes.
+    def to_coordinates(self, vectors, mean=None, factor=None):
+        """Rotate vectors into the coordinates of the codes.
 
         Parameters
         ----------
         vectors : ndarray of shape (n_vectors, n_features)
+        mean : float64 ndarray of shape (n_features,), default=None
+            What to subtract before; None means nothing.
+        factor : float64 ndarray of shape (n_vectors,), default=None
+            What to multiply with before; None means 1.
 
         Returns
         -------
         float32 ndarray of shape (n_vectors, n_coordinates)
         """
-        return self._to_coordinates(np.array(vectors, np.float32, order="C"))
+        mean = np.zeros(self.n_features) if mean is None else mean
+        factor = np.ones(len(vectors)) if factor is None else factor
+        panels = self._spread(np.ascontiguousarray(vectors), mean, np.zeros(len(vectors)), factor)
+        coordinates = np.empty((len(vectors), panels.shape[1]), np.float32)
+        gather_rows(panels, coordinates)
+        return coordinates
 
-    def _to_coordinates(self, vectors):
+    def _spread(self, rows, mean, offset, factor):
+        """Scale (rows - mean - offset) by a factor, rotate, and keep what is coded, in panels."""
+        panels = empty_panels(*rows.shape)
+        scale_rows(rows, mean, offset, factor, panels)
         if self.rotation is not None:
-            vectors = self.rotation.forward(vectors)
-        return vectors if self.kept is None else np.ascontiguousarray(vectors[:, self.kept])
+            self.rotation.forward(panels)
+        return panels if self.kept is None else np.ascontiguousarray(panels[:, self.kept])
 
     def from_coordinates(self, coordinates):
         """Undo `to_coordinates`, (n_vectors, n_coordinates) to (n_vectors, n_features).
 
         Coordinates that are not kept count as zero.
         """
-        if self.kept is None:
-            vectors = np.array(coordinates, np.float32, order="C")
-        else:
-            vectors = np.zeros((len(coordinates), self.n_features), np.float32)
-            vectors[:, self.kept] = coordinates
-        return vectors if self.rotation is None else self.rotation.inverse(vectors)
+        panels = empty_panels(*coordinates.shape)
+        put_rows(coordinates, panels)
+        return self._gather(panels, len(coordinates))
+
+    def _gather(self, panels, n_rows):
+        """Undo `_spread` but for mean, offset and factor."""
+        if self.kept is not None:
+            kept, panels = panels, empty_panels(n_rows, self.n_features)
+            panels[:] = 0
+            panels[:, self.kept] = kept
+        if self.rotation is not None:
+            self.rotation.inverse(panels)
+        rows = np.empty((n_rows, self.n_features), np.float32)
+        gather_rows(panels, rows)
+        return rows
 
 
-def make_codec(mean, spread, *, bits, lattice, rotation, center, random_state):
+def make_codec(mean, spread, *, bits, lattice, rotation, center, objective, random_state):
     """Draw a codec.
 
     Parameters
@@ -229,6 +283,9 @@ def make_codec(mean, spread, *, bits, lattice, rotation, center, random_state):
     lattice : lattice object
     rotation : {"hadamard", "orthogonal", None}
     center : {"features", "rows", False}
+    objective : {"reconstruction", "product"}
+        Whether to code as many coordinates as the bits pay for, or the number that is best for
+        products of two compressed matrices.
     random_state : RandomState
 
     Returns
@@ -248,15 +305,30 @@ def make_codec(mean, spread, *, bits, lattice, rotation, center, random_state):
             f"bits must be at least {1 / n_features:.3g}."
         )
     drawn = None if rotation is None else KINDS[rotation].draw(n_features, random_state)
-    n_kept = min(n_features, n_bits)  # the least that a coordinate takes is one bit
-    kept = None
+    row_code = _choose_row_code(lattice, n_features, n_bits, objective)
+    n_kept, kept = row_code.n_coordinates, None
     if n_kept < n_features:
         kept = np.sort(random_state.permutation(n_features)[:n_kept])
-    row_code = spend_bits(lattice, n_kept, n_bits)
     distortion = 1 - n_kept / n_features * (1 - row_code.distortion)
     centre_ratio = np.linalg.norm(mean) / spread if spread > 0 else np.inf
     terms = TermLayout.choose(center, n_features, distortion, centre_ratio)
     return Codec(mean, drawn, kept, row_code, terms)
+
+
+def _choose_row_code(lattice, n_features, n_bits, objective):
+    """Choose how many coordinates are coded, and how.
+
+    The least that a coordinate takes is one bit. A product of two rows loses
+    1 - κ (1 - D)² of what it is (`skquant.theory`), with κ the share of coordinates that is coded:
+    at low rates fewer coordinates, coded better, lose less. They are the same in all rows.
+    """
+    most = min(n_features, n_bits)
+    counts = {most}
+    if objective == "product":
+        rates = np.linspace(n_bits / most, 3, 41)
+        counts |= {int(n_bits / rate) for rate in rates} & set(range(1, most))
+    codes = [spend_bits(lattice, count, n_bits) for count in sorted(counts)]
+    return max(codes, key=lambda code: code.n_coordinates * (1 - code.distortion) ** 2)
 
 
 def _require_moderate(sizes):
@@ -266,6 +338,23 @@ def _require_moderate(sizes):
             f"X has a row too large to compress: its norm exceeds {LARGEST_NORM:.3g} once it is "
             "centred, or its mean does. Scale X down."
         )
+
+
+def batches(n_rows, batch_rows):
+    """Slices of at most `batch_rows` of so many rows, none where there are none."""
+    return list(gen_batches(n_rows, batch_rows)) if n_rows else []
+
+
+def lay_apart(packed):
+    """Copy compressed rows, so that those worked on together do not compete for cache lines."""
+    apart = np.zeros((len(packed), _row_stride(packed.shape[1])), np.uint8)
+    apart[:, : packed.shape[1]] = packed
+    return apart
+
+
+def _row_stride(n_bytes):
+    """Width to give rows of bytes: an odd number of cache lines, where they are many."""
+    return (-(-n_bytes // 64) | 1) * 64 if n_bytes > 512 else n_bytes
 
 
 def _as_work_dtype(rows):

@@ -38,6 +38,7 @@ def codec_to_file(codec):
         "cosine_bits": codec.terms.cosine_bits,
         "gaussian_alignment": codec.terms.gaussian_alignment,
         "rotation": None if codec.rotation is None else codec.rotation.kind,
+        "dither_seed": codec.dither_seed,
         "segments": segments,
     }
 
@@ -104,7 +105,10 @@ def _rebuild(meta, arrays, row_bytes, lattice):
         mean = _array(arrays, "mean", np.float64, (n_features,))
     else:
         mean = np.zeros(n_features)
-    return Codec(mean, rotation, kept, row_code, terms)
+    seed = meta["dither_seed"]
+    if seed is not None:
+        seed = _integer(meta, "dither_seed", 0, 2**32 - 1)
+    return Codec(mean, rotation, kept, row_code, terms, seed)
 
 
 def _rebuild_row_code(entries, scales, own_lattice):

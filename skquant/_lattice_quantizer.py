@@ -4,7 +4,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array, check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from ._codec import make_codec
@@ -96,6 +96,7 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         "rotation": [StrOptions({"hadamard", "orthogonal"}), None],
         "coding": [StrOptions({"fixed"})],
         "center": [StrOptions({"features", "rows"}), "boolean"],
+        "objective": [StrOptions({"reconstruction", "product"})],
         "output": [StrOptions({"dequantized", "codes"})],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
@@ -109,6 +110,7 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         rotation="hadamard",
         coding="fixed",
         center="features",
+        objective="reconstruction",
         output="dequantized",
         random_state=None,
         n_jobs=None,
@@ -118,6 +120,7 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.rotation = rotation
         self.coding = coding
         self.center = center
+        self.objective = objective
         self.output = output
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -160,6 +163,7 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             lattice=self.lattice_,
             rotation=self.rotation,
             center=self.center,
+            objective=self.objective,
             random_state=check_random_state(self.random_state),
         )
         return self
@@ -186,7 +190,7 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         X = self._validate_rows(X)
         codec = self._codec
         if self.output == "codes":
-            return self._encode(X)
+            return self._encode(codec, X)
         dtype = _output_dtype(X)
         out = np.empty(X.shape, dtype)
 
@@ -235,13 +239,18 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             raise ValueError("X must hold the bytes of compressed rows, integers in [0, 255].")
         return QuantizedMatrix(self._codec, packed, np.float32).toarray()
 
-    def compress(self, X):
+    def compress(self, X, *, dither_seed=None):
         """Compress rows to a `QuantizedMatrix`.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows of any real dtype.
+        dither_seed : int, default=None
+            A seed in [0, 2^32) turns on subtractive dither: a vector uniform over the Voronoi cell,
+            the same for all rows, is added before quantizing and subtracted after. The error is
+            then independent of the rows. A product of a matrix with itself or with one much like
+            it obeys `skquant.theory.matmul_mse` only between two compressions of different seeds.
 
         Returns
         -------
@@ -253,13 +262,17 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         NotFittedError
             If the quantizer is not fitted.
         TypeError
-            If `X` is sparse.
+            If `X` is sparse, or `dither_seed` is no integer.
         ValueError
             If `X` is of another width, empty, or holds NaN, infinity or a row whose norm exceeds
-            2^120.
+            2^120, or `dither_seed` is out of its range.
         """
         X = self._validate_rows(X)
-        return QuantizedMatrix(self._codec, self._encode(X), _output_dtype(X))
+        codec = self._codec
+        if dither_seed is not None:
+            seed = check_scalar(dither_seed, "dither_seed", Integral, min_val=0, max_val=2**32 - 1)
+            codec = codec.with_dither(int(seed))
+        return QuantizedMatrix(codec, self._encode(codec, X), _output_dtype(X))
 
     def score(self, X, y=None):
         """Give minus the normalised mean squared error of the reconstruction.
@@ -326,13 +339,13 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return validate_data(self, X, reset=False, dtype="numeric")
 
-    def _encode(self, X):
-        packed = np.empty((len(X), self._codec.row_bytes), np.uint8)
+    def _encode(self, codec, X):
+        packed = np.empty((len(X), codec.row_bytes), np.uint8)
 
         def encode(rows):
-            packed[rows] = self._codec.encode(X[rows])
+            packed[rows] = codec.encode(X[rows])
 
-        self._run(encode, self._codec.blocks(len(X)))
+        self._run(encode, codec.blocks(len(X)))
         return packed
 
     def _run(self, function, blocks):

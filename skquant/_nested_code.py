@@ -23,8 +23,9 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from ._kernels._dispatch import decode_blocks, encode_blocks
+from ._kernels._dispatch import decode_blocks, encode_blocks, multiply_blocks
 from ._kernels._nested import Code
+from ._panels import empty_panels, put_rows, take_rows
 from .lattices import A2, D4, E8, Lattice, Z
 
 BLOCK = 8
@@ -125,57 +126,97 @@ class NestedLatticeCode:
         real, base = self.dtype.type, self.lattice.lattice
         shift, centroid = coset_leaders(base, self.q, self.lattice.copies)
         word_digits, word_bits = word_layout(self.dimension, self.q, self.n_bits)
+        half_bits = self.n_bits - 4 * np.log2(self.q)
         fits = self.dimension <= BLOCK
         return Code(
             lattice=_KERNEL_LATTICES.get(type(base), -1) if fits else -1,  # -1 for NumPy
+            dimension=self.dimension,
             q=real(self.q),
+            inverse_q=real(1 / self.q),
             scales=self.scales.astype(real),
             shift=_pad(shift).astype(real),
-            centroid=_pad(centroid).astype(real),
+            no_shift=np.zeros(BLOCK, real),
+            centres=_pad(centroid).astype(real)[None],
             origin=_pad(self.lattice.closest_point(centroid[None])[0]).astype(real),
             bisections=_bisections(self.q),
-            generator=self.lattice.generator.astype(real),
-            inverse_generator=np.linalg.inv(self.lattice.generator).astype(real),
             n_bits=self.n_bits,
             word_digits=word_digits,
             word_bits=word_bits,
+            wide_digits=np.ceil(np.maximum(word_bits - 21, 0) / np.log2(self.q)).astype(int),
+            halves_are_narrow=self.dimension == BLOCK and len(word_bits) == 1 and half_bits < 21,
         )
 
-    def encode(self, rows, first, n_blocks, bit, codes, moments):
+    def encode(self, panels, first, n_blocks, bit, codes, moments, dither=None):
         """Encode blocks of normalised rows into zeroed code bytes, from a given bit on.
 
-        `moments`, (n_rows, 2), gets added the product of each row with what it decodes to, and
-        the square of the latter.
+        `panels` are as `skquant._panels` makes them. `moments`, (n_rows, 2), gets added the product
+        of each row with what it decodes to, and the square of the latter. `dither`, of shape
+        (n_blocks, dimension) and in units of the lattice, is added before and subtracted after.
         """
-        if self.parameters.lattice >= 0:
-            rows = rows.astype(self.dtype, copy=False)
-            encode_blocks(self.parameters, rows, first, n_blocks, bit, codes, moments)
+        dithered = self._with_centres(n_blocks, dither)
+        if dithered.lattice >= 0:
+            panels = panels.astype(self.dtype, copy=False)
+            encode_blocks(dithered, panels, first, n_blocks, bit, codes, moments)
             return
-        x = rows[:, first : first + n_blocks * self.dimension].astype(float)
-        points, choice = _quantize(self, x.reshape(-1, self.dimension))
-        words = _pack_words(self, points, choice).reshape(len(rows), -1)
+        x = take_rows(panels[:, first : first + n_blocks * self.dimension], len(codes))
+        x = x.astype(float)
+        centres = np.tile(dithered.centres[:, : self.dimension], (len(codes), 1))
+        points, choice = _quantize(self, centres, x.reshape(-1, self.dimension))
+        words = _pack_words(self, points, choice).reshape(len(codes), -1)
         _put_words(words, np.tile(self.parameters.word_bits, n_blocks), bit, codes)
-        decoded = self.scales[choice][:, None] * (
-            points - self.parameters.centroid[: self.dimension]
-        )
-        decoded = decoded.reshape(x.shape)
-        moments[:, 0] += np.einsum("ij,ij->i", x, decoded)
-        moments[:, 1] += np.einsum("ij,ij->i", decoded, decoded)
+        decoded = (self.scales[choice][:, None] * (points - centres)).reshape(x.shape)
+        moments[:, 0] += (x * decoded).sum(axis=1)
+        moments[:, 1] += (decoded**2).sum(axis=1)
 
-    def decode(self, codes, first, n_blocks, bit, panel):
-        """Decode blocks into a panel of shape (n_coordinates, n_rows)."""
-        if self.parameters.lattice >= 0:
-            if panel.dtype == self.dtype:
-                decode_blocks(self.parameters, codes, first, n_blocks, bit, panel)
-            else:
-                fine = np.empty(panel.shape, self.dtype)
-                decode_blocks(self.parameters, codes, first, n_blocks, bit, fine)
-                stop = first + n_blocks * self.dimension
-                panel[first:stop] = fine[first:stop]
+    def decode(self, codes, first, n_blocks, bit, panels, energy, dither=None):
+        """Decode blocks into panels with room for the rows.
+
+        `energy`, (n_rows,), gets added the square of what each row decodes to.
+        """
+        dithered = self._with_centres(n_blocks, dither)
+        stop = first + n_blocks * self.dimension
+        if dithered.lattice >= 0:
+            fine = panels
+            if panels.dtype != self.dtype:
+                fine = np.zeros(panels.shape, self.dtype)
+            decode_blocks(dithered, codes, first, n_blocks, bit, fine, energy)
+            if fine is not panels:
+                panels[:, first:stop] = fine[:, first:stop]
             return
         words = _get_words(codes, np.tile(self.parameters.word_bits, n_blocks), bit)
-        blocks = _unpack_words(self, words.reshape(-1, len(self.parameters.word_bits)))
-        panel[first : first + n_blocks * self.dimension] = blocks.reshape(len(codes), -1).T
+        centres = np.tile(dithered.centres[:, : self.dimension], (len(codes), 1))
+        blocks = _unpack_words(self, centres, words.reshape(-1, len(self.parameters.word_bits)))
+        blocks = blocks.reshape(len(codes), -1)
+        energy += (blocks**2).sum(axis=1)
+        put_rows(blocks, panels[:, first:stop])
+
+    def multiply(self, codes, first, n_blocks, bit, vectors, products, energy, dither=None):
+        """Add the products of what blocks decode to with a few vectors.
+
+        `vectors` has the shape (FEW_VECTORS, n_coordinates), `products` (n_rows, FEW_VECTORS);
+        `energy` is as in `decode`.
+        """
+        dithered = self._with_centres(n_blocks, dither)
+        if dithered.lattice >= 0:
+            vectors = vectors.astype(self.dtype, copy=False)
+            multiply_blocks(dithered, codes, first, n_blocks, bit, vectors, products, energy)
+        else:
+            multiply_decoded(self, codes, first, n_blocks, bit, vectors, products, energy, dither)
+
+    def _with_centres(self, n_blocks, dither):
+        """Give the parameters with what each block adds before quantization: μ and the dither."""
+        centres = np.repeat(self.parameters.centres, n_blocks, axis=0)
+        if dither is not None:
+            centres[:, : self.dimension] += dither
+        return self.parameters._replace(centres=centres)
+
+
+def multiply_decoded(code, codes, first, n_blocks, bit, vectors, products, energy, dither):
+    """Multiply blocks by vectors by way of a panel: for codes without a kernel that fuses both."""
+    stop = first + n_blocks * code.dimension
+    panels = empty_panels(len(codes), stop - first)
+    code.decode(codes, 0, n_blocks, bit, panels, energy, dither)
+    products += take_rows(panels, len(codes)) @ vectors[:, first:stop].T
 
 
 def _pad(vector):
@@ -212,7 +253,7 @@ def _leaders(lattice, q, shift, points):
     return points - q * lattice.closest_point((points - shift) / q)
 
 
-def _quantize(code, x):
+def _quantize(code, centres, x):
     """Find the best word of each block: lattice points and scale indices.
 
     The kernels know how large a cell must be to hold x, and search the best word near its rim.
@@ -225,13 +266,11 @@ def _quantize(code, x):
 
     def attempt(scale, shrink):
         beta = code.scales[scale][:, None]
-        point = code.lattice.closest_point(
-            x * (shrink[:, None] / beta) + p.centroid[: code.dimension]
-        )
+        point = code.lattice.closest_point(x * (shrink[:, None] / beta) + centres)
         valid = (_leaders(code.lattice, code.q, p.shift[: code.dimension], point) == point).all(
             axis=1
         )
-        error = ((x - beta * (point - p.centroid[: code.dimension])) ** 2).sum(axis=1)
+        error = ((x - beta * (point - centres)) ** 2).sum(axis=1)
         better = valid & (error < least)
         best[better], choice[better], least[better] = point[better], scale[better], error[better]
         return valid
@@ -263,7 +302,7 @@ def _pack_words(code, points, choice):
     return words
 
 
-def _unpack_words(code, words):
+def _unpack_words(code, centres, words):
     """Decode words of shape (n_blocks, n_words) to points of shape (n_blocks, dimension)."""
     p, words = code.parameters, words.copy()
     digits = np.empty((len(words), code.dimension))
@@ -274,7 +313,7 @@ def _unpack_words(code, words):
     leaders = _leaders(
         code.lattice, code.q, p.shift[: code.dimension], digits @ code.lattice.generator
     )
-    return code.scales[choice][:, None] * (leaders - p.centroid[: code.dimension])
+    return code.scales[choice][:, None] * (leaders - centres)
 
 
 def _put_words(words, widths, bit, codes):

@@ -5,6 +5,7 @@ what the lattice codes are made for, and spreads the error evenly over the featu
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import qr
@@ -15,7 +16,6 @@ from ._kernels._dispatch import rotate, rotate_back
 # correlated errors; three rounds bring the errors of products to the law of a Haar rotation
 # (benchmarks/rotation_rounds.py).
 ROUNDS = 3
-PANEL = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,15 +42,32 @@ class HadamardRotation:
         """The array that defines the rotation."""
         return self.signs
 
-    def forward(self, rows):
-        """Rotate C-contiguous rows in place."""
-        rotate(rows, self.signs)
-        return rows
+    @cached_property
+    def _length(self):
+        """Length of a transform: the largest power of two up to n_features."""
+        return 1 << (self.signs.shape[1].bit_length() - 1)
 
-    def inverse(self, rows):
+    @cached_property
+    def _factors(self):
+        """Signs and normalisation before each transform of a round, as the kernels take them."""
+        n, length = self.signs.shape[1], self._length
+        in_first, in_last = np.arange(n) < length, np.arange(n) >= n - length
+        scale = float(length) ** -0.5
+        if length == n:
+            first, second = self.signs * scale, self.signs
+        else:  # both transforms are normalised between them
+            first, second = self.signs, self.signs[:, ::-1] * scale ** (in_first * 1.0 + in_last)
+        return np.stack([first, second], axis=1).astype(np.float32)
+
+    def forward(self, panels):
+        """Rotate the rows of panels of shape (n_panels, n_features, width) in place."""
+        rotate(panels, self._length, self._factors)
+        return panels
+
+    def inverse(self, panels):
         """Undo `forward` in place."""
-        rotate_back(rows, self.signs)
-        return rows
+        rotate_back(panels, self._length, self._factors)
+        return panels
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,24 +94,18 @@ class OrthogonalRotation:
         """The array that defines the rotation."""
         return self.matrix
 
-    def forward(self, rows):
-        """Rotate rows in place."""
-        return _multiply_in_panels(rows, self.matrix)
+    def forward(self, panels):
+        """Rotate the rows of panels of shape (n_panels, n_features, width) in place.
 
-    def inverse(self, rows):
+        Panels have one width, so that a row's result does not depend on how many others there are.
+        """
+        panels[:] = self.matrix.T @ panels
+        return panels
+
+    def inverse(self, panels):
         """Undo `forward` in place."""
-        return _multiply_in_panels(rows, self.matrix.T)
-
-
-def _multiply_in_panels(rows, matrix):
-    """Multiply by panels of constant shape: a row's result must not depend on how many follow."""
-    panel = np.zeros((PANEL, rows.shape[1]), rows.dtype)
-    matrix = matrix.astype(rows.dtype, copy=False)
-    for start in range(0, len(rows), PANEL):
-        block = rows[start : start + PANEL]
-        panel[: len(block)] = block
-        block[:] = (panel @ matrix)[: len(block)]
-    return rows
+        panels[:] = self.matrix @ panels
+        return panels
 
 
 KINDS = {cls.kind: cls for cls in (HadamardRotation, OrthogonalRotation)}

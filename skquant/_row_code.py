@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ._kernels._dispatch import FEW_VECTORS
 from ._nested_code import NestedLatticeCode, fill_block
 from ._scales import MAX_BITS_PER_ENTRY, available_bits, code_for, scalar_code
-from .lattices import LATTICES
+from .lattices import LATTICES, uniform_over_cell
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,25 +67,72 @@ class RowCode:
         total = sum(s.n_blocks * s.code.dimension * s.code.distortion for s in self.segments)
         return total / self.n_coordinates
 
-    def encode(self, rows, codes):
-        """Encode rows of shape (n_rows, n_coordinates) into zeroed bytes.
+    def encode(self, panels, codes, dither=None):
+        """Encode rows, in panels of n_coordinates, into zeroed bytes.
+
+        Parameters
+        ----------
+        panels : float32 ndarray of shape (n_panels, n_coordinates, width)
+            Rows of unit variance, as `skquant._panels` lays them out.
+        codes : uint8 ndarray of shape (n_rows, at least n_bytes)
+            Written to; zero before.
+        dither : list of ndarray, default=None
+            As `draw_dither` gives it.
 
         Returns
         -------
         moments : ndarray of shape (n_rows, 2)
             ⟨w, u⟩ and ‖u‖² of each row w and what it decodes to, u.
         """
-        moments = np.zeros((len(rows), 2))
-        for s in self.segments:
-            s.code.encode(rows, s.first, s.n_blocks, s.bit, codes, moments)
+        moments = np.zeros((len(codes), 2))
+        for s, z in zip(self.segments, dither or [None] * len(self.segments), strict=True):
+            s.code.encode(panels, s.first, s.n_blocks, s.bit, codes, moments, z)
         return moments
 
-    def decode(self, codes):
-        """Decode rows into a float32 panel of shape (n_coordinates, n_rows)."""
-        panel = np.empty((self.n_coordinates, len(codes)), np.float32)
-        for s in self.segments:
-            s.code.decode(codes, s.first, s.n_blocks, s.bit, panel)
-        return panel
+    def decode(self, codes, panels, dither=None):
+        """Decode rows into panels; the arguments are `encode`'s.
+
+        Returns
+        -------
+        energy : ndarray of shape (n_rows,)
+            ‖u‖².
+        """
+        energy = np.zeros(len(codes))
+        for s, z in zip(self.segments, dither or [None] * len(self.segments), strict=True):
+            s.code.decode(codes, s.first, s.n_blocks, s.bit, panels, energy, z)
+        return energy
+
+    def multiply(self, codes, vectors, dither=None):
+        """Multiply what rows decode to by at most `FEW_VECTORS` vectors, without keeping it.
+
+        Parameters
+        ----------
+        codes : uint8 ndarray of shape (n_rows, at least n_bytes)
+        vectors : float32 ndarray of shape (n_vectors, n_coordinates)
+        dither : list of ndarray, default=None
+
+        Returns
+        -------
+        products : float64 ndarray of shape (n_vectors, n_rows)
+        energy : float64 ndarray of shape (n_rows,)
+            ‖u‖².
+        """
+        padded = np.zeros((FEW_VECTORS, self.n_coordinates), np.float32)
+        padded[: len(vectors)] = vectors
+        products, energy = np.zeros((len(codes), FEW_VECTORS)), np.zeros(len(codes))
+        for s, z in zip(self.segments, dither or [None] * len(self.segments), strict=True):
+            s.code.multiply(codes, s.first, s.n_blocks, s.bit, padded, products, energy, z)
+        return products.T[: len(vectors)], energy
+
+    def draw_dither(self, random_state):
+        """Draw vectors uniform over the Voronoi cell for all blocks, in units of their lattices.
+
+        Returns
+        -------
+        list of ndarray of shape (n_blocks, dimension)
+            One for each segment.
+        """
+        return [uniform_over_cell(s.code.lattice, s.n_blocks, random_state) for s in self.segments]
 
 
 def spend_bits(lattice, n_coordinates, n_bits):

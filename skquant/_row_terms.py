@@ -11,8 +11,8 @@ factor is ‖r‖ γ/‖u‖ and the other ‖r‖/(γ ‖u‖), and ‖u‖ can
 * ``center="rows"`` stores A and the row's mean; ``center=False`` stores A. There γ is the one that
   the code has on Gaussian rows.
 
-Magnitudes keep the exponent of a float32 and the leading `mantissa` bits; a row's mean is rounded
-before it is subtracted, so that no error comes of it.
+Magnitudes keep the exponent of a float32 and the leading `mantissa` bits. A row's mean is a
+float32, to which it is rounded before it is subtracted, so that no error comes of it.
 """
 
 from dataclasses import dataclass
@@ -125,16 +125,12 @@ class TermLayout:
         magnitude = 8 + self.mantissa
         if self.center == "features":
             return magnitude, ALIGNMENT_BITS, self.cosine_bits
-        return (magnitude, magnitude) if self.center == "rows" else (magnitude,)
+        return (magnitude, 32) if self.center == "rows" else (magnitude,)
 
     @property
     def n_bytes(self):
         """Bytes of a row's terms."""
         return -(-sum(self.widths) // 8)
-
-    def round_mean(self, mean):
-        """Round rows' means to what is stored of them."""
-        return _unpack_signed(_pack_signed(mean, self.mantissa), self.mantissa)
 
     def pack(self, norm, alignment, centre_cosine, row_mean):
         """Pack the terms of rows into bytes, (n_rows, n_bytes)."""
@@ -147,7 +143,7 @@ class TermLayout:
         else:
             levels = [_pack_magnitude(np.maximum(norm * alignment, 0.0), self.mantissa)]
         if self.center == "rows":
-            levels.append(_pack_signed(row_mean, self.mantissa))
+            levels.append(np.asarray(row_mean, np.float32).view(np.uint32))
         word, shift = np.zeros(len(norm), np.uint64), 0
         for level, width in zip(levels, self.widths, strict=True):
             word |= level.astype(np.uint64) << np.uint64(shift)
@@ -169,7 +165,7 @@ class TermLayout:
             product = magnitude * cosine * centre_norm
             return RowTerms(magnitude, _unpack_alignment(levels[1]), product, zero)
         alignment = np.full_like(magnitude, self.gaussian_alignment)
-        row_mean = _unpack_signed(levels[1], self.mantissa) if self.center == "rows" else zero
+        row_mean = _unpack_float(levels[1]) if self.center == "rows" else zero
         return RowTerms(_divide(magnitude, alignment), alignment, zero, row_mean)
 
 
@@ -188,16 +184,10 @@ def _unpack_magnitude(levels, mantissa):
     return (levels << (23 - mantissa)).astype(np.uint32).view(np.float32).astype(np.float64)
 
 
-def _pack_signed(values, mantissa):
-    """Pack a sign and a magnitude of one bit less."""
-    magnitude = _pack_magnitude(np.abs(values), mantissa - 1)
-    return magnitude | (np.signbit(values).astype(np.int64) << (mantissa + 7))
-
-
-def _unpack_signed(levels, mantissa):
-    """Undo `_pack_signed`."""
-    magnitude = _unpack_magnitude(levels & ((1 << (mantissa + 7)) - 1), mantissa - 1)
-    return np.where(levels >> (mantissa + 7), -magnitude, magnitude)
+def _unpack_float(levels):
+    """Read the bits of float32 numbers; infinity and NaN, which are never packed, read as zero."""
+    finite = np.where((levels >> 23) & 0xFF == 0xFF, 0, levels)
+    return finite.astype(np.uint32).view(np.float32).astype(np.float64)
 
 
 def _pack_alignment(alignment):

@@ -15,6 +15,7 @@ from scipy.stats import norm
 
 from ._codebook import ShortestPointCode
 from ._nested_code import NestedLatticeCode, Repeated, count_scales, fill_block
+from ._panels import empty_panels, put_rows, take_rows
 from .lattices import LATTICES, Z
 
 SCALE_COUNTS = (1, 2, 3, 4, 5, 6, 8, 12)
@@ -23,11 +24,12 @@ MAX_BITS_PER_ENTRY = 16
 
 def simulate_distortion(code, sample, weights):
     """Measure the mean squared error of a code on weighted blocks, as `gaussian_blocks` gives."""
+    panels = empty_panels(*sample.shape, sample.dtype)
+    put_rows(sample, panels)
     codes = np.zeros((len(sample), -(-code.n_bits // 8)), np.uint8)
-    code.encode(sample, 0, 1, 0, codes, np.zeros((len(sample), 2)))
-    decoded = np.empty(sample.shape[::-1], sample.dtype)
-    code.decode(codes, 0, 1, 0, decoded)
-    errors = np.mean((sample - decoded.T) ** 2, axis=1, dtype=float)
+    code.encode(panels, 0, 1, 0, codes, np.zeros((len(sample), 2)))
+    code.decode(codes, 0, 1, 0, panels, np.zeros(len(sample)))
+    errors = np.mean((sample - take_rows(panels, len(sample))) ** 2, axis=1, dtype=float)
     return float(np.average(errors, weights=weights))
 
 

@@ -283,3 +283,21 @@ class _Adapted(Lattice):
 
     def __hash__(self):
         return hash(self.lattice)
+
+
+def uniform_over_cell(lattice, n_points, random_state):
+    """Draw points uniform over the Voronoi cell, (n_points, dimension): a dither.
+
+    Parameters
+    ----------
+    lattice : lattice object
+    n_points : int
+    random_state : RandomState
+
+    Returns
+    -------
+    ndarray of shape (n_points, dimension)
+    """
+    generator = np.asarray(lattice.generator, dtype=float)
+    points = random_state.random_sample((n_points, len(generator))) @ generator
+    return points - lattice.closest_point(points)

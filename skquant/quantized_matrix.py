@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
-from . import _file_format
+from . import _file_format, _products
 from ._codec_file import codec_from_file, codec_to_file
 
 KIND = "QuantizedMatrix"
@@ -139,56 +139,21 @@ class QuantizedMatrix:
         return self.toarray().astype(dtype or self.dtype, copy=False)
 
     def __matmul__(self, other):
-        if isinstance(other, QuantizedMatrix):
-            other = other.toarray()
         if isinstance(other, TransposedQuantizedMatrix):
-            return self._times_transposed(other.T)
-        other = _as_operand(other, "@", self.shape[1])
-        return self._times(_as_columns(other)).reshape(len(self), *other.shape[1:])
+            _require_length(other.shape[0], self.shape[1])
+            return _products.times_transposed(self, other.T)
+        if isinstance(other, QuantizedMatrix):
+            _require_length(len(other), self.shape[1])
+            out = np.empty((len(self), other.shape[1]), np.result_type(self.dtype, other.dtype))
+            for rows in self._codec.blocks(len(self)):
+                out[rows] = self[rows].toarray() @ other
+            return out
+        other = _as_operand(other, self.shape[1])
+        return _products.times(self, _as_columns(other)).reshape(len(self), *other.shape[1:])
 
     def __rmatmul__(self, other):
         other = np.asarray(other)
         return (self.T @ other.T).T if other.ndim == 2 else self.T @ other
-
-    def _decode_panel(self, rows):
-        """Decode rows into coordinates, scaled, and what was subtracted from their entries."""
-        panel, decoded_norm, terms = self._codec.decode_panel(self._rows[rows])
-        return panel, terms.least_squares_factor(decoded_norm), terms.row_mean
-
-    def _times(self, other):
-        """Multiply by a dense matrix of shape (n_features, n_columns)."""
-        out = np.empty((len(self), other.shape[1]), np.result_type(self.dtype, other.dtype))
-        size = _largest_magnitudes(other)
-        coordinates = self._codec.to_coordinates((other / size).T)
-        offset, sums = self._codec.mean @ other, other.sum(axis=0, dtype=np.float64)
-        for rows in self._codec.blocks(len(self)):
-            panel, factor, row_mean = self._decode_panel(rows)
-            product = (coordinates @ panel).T * factor[:, None] * size
-            out[rows] = product + offset + row_mean[:, None] * sums
-        return out
-
-    def _transposed_times(self, other):
-        """Multiply the transpose by a dense matrix of shape (n_rows, n_columns)."""
-        total = np.zeros((other.shape[1], self._codec.row_code.n_coordinates))
-        offset = np.zeros(other.shape[1])
-        for rows in self._codec.blocks(len(self)):
-            panel, factor, row_mean = self._decode_panel(rows)
-            total += (other[rows].T * factor) @ panel.T
-            offset += row_mean @ other[rows]
-        sums = other.sum(axis=0, dtype=np.float64)
-        size = _largest_magnitudes(total.T)[:, None]
-        product = self._codec.from_coordinates(total / size) * size + offset[:, None]
-        product += np.outer(sums, self._codec.mean)
-        return product.T.astype(np.result_type(self.dtype, other.dtype))
-
-    def _times_transposed(self, other):
-        """Multiply by the transpose of a QuantizedMatrix, decoding it panel by panel."""
-        if self.shape[1] != other.shape[1]:
-            raise ValueError(f"Shapes {self.shape} and {other.shape[::-1]} do not multiply.")
-        out = np.empty((len(self), len(other)), np.result_type(self.dtype, other.dtype))
-        for rows in other._codec.blocks(len(other)):
-            out[:, rows] = self._times(other[rows].toarray().T)
-        return out
 
     def as_linear_operator(self):
         """Wrap the products for `scipy.sparse.linalg.svds`, `lsqr` and their like.
@@ -326,10 +291,16 @@ class TransposedQuantizedMatrix:
         return self.T.__array__(dtype, copy).T
 
     def __matmul__(self, other):
-        if isinstance(other, QuantizedMatrix | TransposedQuantizedMatrix):
-            other = other.toarray()
-        other = _as_operand(other, "@", self.shape[1])
-        product = self.T._transposed_times(_as_columns(other))
+        if isinstance(other, TransposedQuantizedMatrix):
+            return (other.T @ self.T).T
+        if isinstance(other, QuantizedMatrix):
+            _require_length(len(other), self.shape[1])
+            out = np.zeros((self.shape[0], other.shape[1]), np.result_type(self.dtype, other.dtype))
+            for rows in other._codec.blocks(len(other)):
+                out += self.T[rows].T @ other[rows].toarray()
+            return out
+        other = _as_operand(other, self.shape[1])
+        product = _products.transposed_times(self.T, _as_columns(other))
         return product.reshape(self.shape[0], *other.shape[1:])
 
     def __rmatmul__(self, other):
@@ -337,25 +308,23 @@ class TransposedQuantizedMatrix:
         return (self.T @ other.T).T if other.ndim == 2 else self.T @ other
 
 
-def _as_operand(other, symbol, length):
+def _as_operand(other, length):
     """Take the dense operand of a product as a float array of one or two dimensions."""
     other = np.asarray(other)
     if other.ndim not in (1, 2) or other.dtype.kind not in "biuf":
-        raise TypeError(f"{symbol} needs a real vector or matrix, got {other.dtype} {other.shape}.")
-    if len(other) != length:
-        raise ValueError(f"{symbol} needs an operand of length {length}, got {other.shape}.")
+        raise TypeError(f"@ needs a real vector or matrix, got {other.dtype} {other.shape}.")
+    _require_length(len(other), length)
     return other if other.dtype in (np.float32, np.float64) else other.astype(np.float64)
+
+
+def _require_length(length, expected):
+    if length != expected:
+        raise ValueError(f"@ needs an operand of length {expected}, got {length}.")
 
 
 def _as_columns(operand):
     """View a vector as a matrix of one column."""
     return operand[:, None] if operand.ndim == 1 else operand
-
-
-def _largest_magnitudes(matrix):
-    """Largest magnitude of each column, 1 where it is 0: what scales a column for float32."""
-    size = np.abs(matrix).max(axis=0, initial=0.0).astype(np.float64)
-    return np.where((size > 0) & (size < np.inf), size, 1.0)
 
 
 def _same_codec(a, b):
@@ -366,3 +335,62 @@ def _same_codec(a, b):
         np.array_equal(a.arrays[name], b.arrays[name]) for name in a.arrays
     )
     return same_arrays and codec_to_file(a) == codec_to_file(b)
+
+
+def matmul(a, b, *, estimator="least_squares", return_std=False):
+    """Multiply two compressed matrices, Aᵀ B of the papers with a vector a row.
+
+    Parameters
+    ----------
+    a : QuantizedMatrix of shape (n_rows_a, n_features)
+        The left factor.
+    b : TransposedQuantizedMatrix of shape (n_features, n_rows_b)
+        The right factor, the transpose ``B.T`` of a `QuantizedMatrix`.
+    estimator : {"least_squares", "unbiased"}, default="least_squares"
+        "least_squares" gives the product of the least-squares reconstructions, which shrinks a
+        little; "unbiased" divides what each pair of rows has lost.
+    return_std : bool, default=False
+        Whether to return the predicted standard error of each entry.
+
+    Returns
+    -------
+    product : ndarray of shape (n_rows_a, n_rows_b)
+        float64 if either factor is, else float32.
+    std : ndarray of shape (n_rows_a, n_rows_b)
+        Root of the expected squared error of each entry over random rotations, by
+        `skquant.theory.matmul_mse` with the estimated entry in place of the exact one. Only if
+        ``return_std=True``.
+
+    Raises
+    ------
+    TypeError
+        If `a` is no `QuantizedMatrix` or `b` no transpose of one.
+    ValueError
+        If the widths differ, `estimator` is unknown, or the factors were compressed in different
+        coordinates and more than the least-squares product is asked for.
+
+    Notes
+    -----
+    Factors share their coordinates if they were compressed with the same rotation, that is by one
+    fitted quantizer or by quantizers of the same ``random_state``, rotation and width; bits,
+    lattice, centre and dither may differ. The prediction takes the errors of the two sides as
+    uncorrelated. Those of nearly parallel rows are so only if each side has its own dither.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skquant import LatticeQuantizer, matmul
+    >>> A, B = np.random.default_rng(0).standard_normal((2, 40, 256))
+    >>> quantizer = LatticeQuantizer(bits=4, center=False, random_state=0).fit(A)
+    >>> product, std = matmul(quantizer.compress(A), quantizer.compress(B).T, return_std=True)
+    >>> error = product - A @ B.T
+    >>> bool(0.9 < np.sqrt(np.mean(error**2) / np.mean(std**2)) < 1.1)
+    True
+    """
+    if not (isinstance(a, QuantizedMatrix) and isinstance(b, TransposedQuantizedMatrix)):
+        raise TypeError(
+            "matmul needs a QuantizedMatrix and the transpose of one, A and B.T, got "
+            f"{type(a).__name__} and {type(b).__name__}."
+        )
+    _require_length(b.shape[0], a.shape[1])
+    return _products.pair_product(a, b.T, estimator, return_std)

@@ -1,6 +1,6 @@
 """Slow, readable versions of what skquant computes, for the tests to compare with.
 
-Nothing here shares code with the package, except for the numbers that define a code.
+Nothing here shares code with the package, except for the numbers that define a code or a panel.
 """
 
 from itertools import product
@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 from scipy.linalg import block_diag, hadamard
 
+from skquant._kernels._vectors import LANES
 from skquant._nested_code import coset_leaders as shift_and_centroid
 from skquant._nested_code import word_layout
 from skquant.lattices import Lattice
@@ -27,6 +28,29 @@ class Plain(Lattice):
 
     def closest_point(self, x):
         return self.lattice.closest_point(x)
+
+
+def to_panels(rows, width=LANES):
+    """Lay rows side by side in panels; what there is room for beyond them is NaN."""
+    n_rows, n_columns = rows.shape
+    panels = np.full((-(-n_rows // width), n_columns, width), np.nan, rows.dtype)
+    for i, row in enumerate(rows):
+        panels[i // width, :, i % width] = row
+    return panels
+
+
+def room_for(n_rows):
+    """Round a number of rows up to the least width of a single panel that takes them."""
+    return -(-n_rows // LANES) * LANES
+
+
+def to_rows(panels, n_rows):
+    """Take the first rows back from panels."""
+    n_columns, width = panels.shape[1:]
+    rows = np.empty((n_rows, n_columns), panels.dtype)
+    for i in range(n_rows):
+        rows[i] = panels[i // width, :, i % width]
+    return rows
 
 
 def points_near(generator, centre, radius):
@@ -98,21 +122,31 @@ def least_error(code, x, leaders):
 
 def hadamard_rotation(signs):
     """Write the randomised Hadamard rotation as a matrix R: rows x are mapped to x @ R."""
-    n = signs.shape[1]
-    length = 2 ** (n.bit_length() - 1)
+    length = power_of_two(signs.shape[1])
     transform = hadamard(length) / np.sqrt(length)
+    return rounds_of_transforms(np.stack([signs, signs[:, ::-1]], axis=1), transform)
+
+
+def power_of_two(n):
+    """Find the largest power of two up to n."""
+    return 2 ** (n.bit_length() - 1)
+
+
+def rounds_of_transforms(factors, transform):
+    """Write rounds of a rotation as a matrix, given the factors before each of two transforms."""
+    n, length = factors.shape[2], len(transform)
     rest, half = np.eye(n - length), n // 2
     fold, (i, k) = np.eye(n), (np.arange(half), n - half + np.arange(half))
     fold[i, i] = fold[i, k] = fold[k, i] = np.sqrt(0.5)
     fold[k, k] = -np.sqrt(0.5)
     rotation = np.eye(n)
-    for flips in signs:
-        rotation = rotation @ np.diag(flips)
+    for before_first, before_last in factors:
+        rotation = rotation @ np.diag(before_first)
         if length == n:
             rotation = rotation @ transform
         else:
             rotation = rotation @ fold @ block_diag(transform, rest)
-            rotation = rotation @ np.diag(flips[::-1]) @ block_diag(rest, transform)
+            rotation = rotation @ np.diag(before_last) @ block_diag(rest, transform)
     return rotation
 
 

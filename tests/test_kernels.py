@@ -7,22 +7,41 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reference import coset_leaders, decode_block, hadamard_rotation, least_error, smallest
+from reference import (
+    coset_leaders,
+    decode_block,
+    least_error,
+    power_of_two,
+    room_for,
+    rounds_of_transforms,
+    smallest,
+    to_panels,
+    to_rows,
+)
+from scipy.linalg import hadamard
 
 from skquant._kernels._dispatch import (
     centre_rows,
     decode_words,
     encode_words,
+    gather_rows,
     rotate,
     rotate_back,
     scale_rows,
     update_top_k,
 )
+from skquant._kernels._vectors import LANES
 from skquant._nested_code import NestedLatticeCode, Repeated, word_layout
 from skquant.lattices import A2, D4, E8, LATTICES, Z
 
 every_lattice = pytest.mark.parametrize("lattice", LATTICES.values(), ids=LATTICES)
 both_precisions = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+widths = st.sampled_from([LANES, 2 * LANES, 5 * LANES])
+
+
+def empty_panels(n_rows, n_columns, dtype=np.float32, width=LANES):
+    """Make panels without values."""
+    return to_panels(np.full((n_rows, n_columns), np.nan, dtype), width)
 
 
 def make_code(lattice, q, scales):
@@ -44,24 +63,27 @@ def test_words_decode_to_the_leaders_of_their_cosets(lattice, q):
     code = make_code(lattice, q, [0.5, 0.7, 1.1])
     assert code.dtype == (np.float32 if q <= 128 else np.float64)
     n_bytes = -(-code.n_bits // 8)
-    codes = np.random.default_rng(q).integers(256, size=(70, n_bytes), dtype=np.uint8)
-    panel = np.empty((8, len(codes)), code.dtype)
-    code.decode(codes, 0, 1, 0, panel)
+    room = room_for(70)
+    codes = np.random.default_rng(q).integers(256, size=(room, n_bytes), dtype=np.uint8)
+    codes[70:] = 0  # as do rows that there is only room for
     words = [int.from_bytes(row.tobytes(), "little") for row in codes]
     expected = np.array([decode_block(code, word) for word in words])
-    np.testing.assert_allclose(panel.T, expected, rtol=1e-5, atol=1e-5)
+    for width in (LANES, room):
+        panels = empty_panels(room, 8, code.dtype, width)
+        code.decode(codes[:70], 0, 1, 0, panels, np.zeros(70))
+        np.testing.assert_allclose(to_rows(panels, room), expected, rtol=1e-5, atol=1e-5)
 
 
 def errors_and_least_errors(code, x):
     """Squared errors of blocks, and the least there could be over all words and scales."""
     codes = np.zeros((len(x), -(-code.n_bits // 8)), np.uint8)
-    code.encode(x, 0, 1, 0, codes, np.zeros((len(x), 2)))
-    panel = np.empty((8, len(x)), code.dtype)
-    code.decode(codes, 0, 1, 0, panel)
+    code.encode(to_panels(x), 0, 1, 0, codes, np.zeros((len(x), 2)))
+    panels = empty_panels(len(x), 8, code.dtype)
+    code.decode(codes, 0, 1, 0, panels, np.zeros(len(x)))
     lattice = code.lattice.lattice
     leaders = coset_leaders(lattice, code.q, lattice.generic_point)
     least = np.array([least_error(code, block, leaders) for block in x.astype(float)])
-    return ((x - panel.T) ** 2).sum(axis=1, dtype=float), least
+    return ((x - to_rows(panels, len(x))) ** 2).sum(axis=1, dtype=float), least
 
 
 @pytest.mark.parametrize(
@@ -92,72 +114,94 @@ def test_encoding_is_nearly_as_good_as_an_exhaustive_search(lattice, q, factors)
 # Encode and decode with a list of words
 
 
-@given(st.integers(1, 9), st.integers(1, 256), st.integers(1, 150), st.integers(0, 2**32 - 1))
-def test_the_nearest_word_of_a_list_is_found(dimension, n_words, n_rows, seed):
+@given(st.integers(1, 256), st.integers(1, 150), widths, st.integers(0, 2**32 - 1))
+def test_the_nearest_word_of_a_list_is_found(n_words, n_rows, width, seed):
     rng = np.random.default_rng(seed)
-    words = rng.standard_normal((n_words, dimension), dtype=np.float32)
-    rows = rng.standard_normal((n_rows, 2 + 3 * dimension), dtype=np.float32)
+    words = rng.standard_normal((n_words, 8), dtype=np.float32)
+    words[0] = 0
+    rows = rng.standard_normal((n_rows, 2 + 3 * 8), dtype=np.float32)
     codes, moments = np.zeros((n_rows, 5), np.uint8), np.ones((n_rows, 2))
-    encode_words(words, (words**2).sum(axis=1) / 2, rows, 2, 3, 1, codes, moments)
-    blocks = rows[:, 2:].reshape(n_rows, 3, 1, dimension)
+    half_energy = (words**2).sum(axis=1) / 2
+    encode_words(words, half_energy, to_panels(rows, width), 2, 3, 1, codes, moments)
+    blocks = rows[:, 2:].reshape(n_rows, 3, 1, 8)
     distances = ((blocks - words) ** 2).sum(axis=3)
     found = np.take_along_axis(distances, codes[:, 1:4, None].astype(int), axis=2)[..., 0]
     np.testing.assert_allclose(found, distances.min(axis=2), rtol=1e-5, atol=1e-6)
     assert not codes[:, [0, 4]].any()
-    panel = np.full((2 + 3 * dimension, n_rows), np.nan, np.float32)
-    decode_words(words, codes, 2, 3, 1, panel)
-    decoded = panel[2:].T
+    panels = empty_panels(n_rows, 2 + 3 * 8, width=width)
+    energy = np.ones(n_rows)
+    decode_words(words, half_energy, codes, 2, 3, 1, panels, energy)
+    decoded = to_rows(panels, n_rows)[:, 2:]
     np.testing.assert_array_equal(decoded, words[codes[:, 1:4]].reshape(n_rows, -1))
-    assert np.isnan(panel[:2]).all()
+    assert np.isnan(panels[:, :2]).all()
     expected = np.column_stack([(rows[:, 2:] * decoded).sum(axis=1), (decoded**2).sum(axis=1)])
     np.testing.assert_allclose(moments - 1, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(energy - 1, expected[:, 1], rtol=1e-5)
 
 
-def test_bytes_that_name_no_word_decode_to_the_first():
-    words = np.arange(6, dtype=np.float32).reshape(3, 2)
-    codes, panel = np.array([[2], [3], [255]], np.uint8), np.empty((2, 3), np.float32)
-    decode_words(words, codes, 0, 1, 0, panel)
-    np.testing.assert_array_equal(panel.T, words[[2, 0, 0]])
+def test_bytes_that_name_no_word_decode_to_the_first_as_do_missing_rows():
+    words = np.arange(3 * 8, dtype=np.float32).reshape(3, 8)
+    codes, panels = np.array([[2], [3], [255]], np.uint8), empty_panels(3, 8)
+    half_energy, energy = (words**2).sum(axis=1) / 2, np.zeros(3)
+    decode_words(words, half_energy, codes, 0, 1, 0, panels, energy)
+    np.testing.assert_array_equal(to_rows(panels, LANES), words[[2] + (LANES - 1) * [0]])
+    np.testing.assert_array_equal(energy, 2 * half_energy[[2, 0, 0]])
 
 
 # Rotate
 
 
 @both_precisions
-@given(st.integers(1, 130), st.integers(1, 4), st.integers(1, 40), st.integers(0, 2**32 - 1))
-def test_rotation_is_the_product_of_dense_matrices(dtype, n, n_rounds, n_rows, seed):
+@given(
+    st.integers(1, 130), st.integers(1, 4), st.integers(1, 40), widths, st.integers(0, 2**32 - 1)
+)
+def test_rotation_is_the_product_of_dense_matrices(dtype, n, n_rounds, n_rows, width, seed):
     rng = np.random.default_rng(seed)
-    signs = rng.choice(np.array([-1, 1], np.int8), (n_rounds, n))
+    length = power_of_two(n)
+    factors = rng.choice([-1, 1], (n_rounds, 2, n)) * rng.uniform(0.5, 1.2, n) / np.sqrt(length)
+    factors = factors.astype(dtype)
     rows = rng.standard_normal((n_rows, n)).astype(dtype)
-    rotation = hadamard_rotation(signs)
+    rotation = rounds_of_transforms(factors.astype(float), hadamard(length))
     tolerance = 2e-6 if dtype == np.float32 else 1e-13
-    there = rows.copy()
-    rotate(there, signs)
-    np.testing.assert_allclose(there, rows @ rotation, atol=tolerance * n)
-    back = rows.copy()
-    rotate_back(back, signs)
-    np.testing.assert_allclose(back, rows @ rotation.T, atol=tolerance * n)
+    for kernel, matrix in ((rotate, rotation), (rotate_back, rotation.T)):
+        panels = to_panels(rows, width)
+        kernel(panels, length, factors)
+        np.testing.assert_allclose(to_rows(panels, n_rows), rows @ matrix, atol=tolerance * n)
 
 
 # Centre and scale
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("n_features", [1, 7, 64, 1001])
-def test_centring(dtype, n_features):
+@pytest.mark.parametrize("n_features", [1, 7, LANES, 64, 1001])
+@pytest.mark.parametrize("n_rows", [0, 1, 5, LANES, 50])
+def test_centring(dtype, n_features, n_rows):
     rng = np.random.default_rng(0)
-    rows = rng.standard_normal((5, n_features)).astype(dtype)
+    rows = rng.standard_normal((n_rows, n_features)).astype(dtype)
     rows.flags.writeable = False
-    mean, offset = rng.standard_normal(n_features), rng.standard_normal(5)
+    mean, offset = rng.standard_normal(n_features), rng.standard_normal(n_rows)
     centred = rows.astype(float) - mean - offset[:, None]
-    energy, product = np.full(5, np.nan), np.full(5, np.nan)
+    energy, product = np.full(n_rows, np.nan), np.full(n_rows, np.nan)
     centre_rows(rows, mean, offset, energy, product)
     np.testing.assert_allclose(energy, (centred**2).sum(axis=1), rtol=1e-12)
     np.testing.assert_allclose(product, centred @ mean, rtol=1e-9, atol=1e-11)
-    factor = 10.0 ** np.array([-30, -1, 0, 2, 30])
-    out = np.empty(rows.shape, np.float32)
-    scale_rows(rows, mean, offset, factor, out)
-    np.testing.assert_allclose(out, centred * factor[:, None], rtol=1e-6)
+    factor = 10.0 ** np.resize([-30, -1, 0, 2, 30], n_rows)
+    panels = empty_panels(n_rows, n_features)
+    scale_rows(rows, mean, offset, factor, panels)
+    expected = (centred * factor[:, None]).astype(np.float32)
+    np.testing.assert_array_equal(to_rows(panels, n_rows), expected)
+    assert not to_rows(panels, room_for(n_rows))[n_rows:].any()
+    again = np.full((n_rows, n_features), np.nan, np.float32)
+    gather_rows(panels, again)
+    np.testing.assert_array_equal(again, expected)
+
+
+def test_rows_are_gathered_exactly_and_from_no_other_lanes():
+    rows = np.random.default_rng(0).standard_normal((37, 51), dtype=np.float32)
+    rows[3, 7], rows[20, 49] = np.nan, -0.0
+    gathered = np.full(rows.shape, 7, np.float32)
+    gather_rows(to_panels(rows), gathered)
+    np.testing.assert_array_equal(gathered.view(np.uint32), rows.view(np.uint32))
 
 
 def test_centring_is_worked_in_double_precision():

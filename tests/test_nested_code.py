@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from reference import Plain, coset_leaders
+from reference import Plain, coset_leaders, room_for, to_panels, to_rows
 
+from skquant._kernels._dispatch import FEW_VECTORS
+from skquant._kernels._vectors import LANES
 from skquant._nested_code import (
     MAX_WORD_BITS,
     NestedLatticeCode,
@@ -18,7 +20,7 @@ from skquant._nested_code import (
 )
 from skquant._nested_code import coset_leaders as shift_and_centroid
 from skquant._scales import available_bits, code_for, scalar_code
-from skquant.lattices import A2, D4, E8, LATTICES, Lattice, Z
+from skquant.lattices import A2, D4, E8, LATTICES, Lattice, Z, uniform_over_cell
 
 
 def codes_of(lattice):
@@ -43,18 +45,34 @@ def without_kernels(code):
     return replace(code, lattice=Repeated(Plain(code.lattice.lattice), code.lattice.copies))
 
 
-def encode(code, x, n_blocks=1, bit=0):
+def encode(code, x, n_blocks=1, bit=0, width=LANES, dither=None):
     """Encode rows of blocks into zeroed bytes, from a given bit on."""
     codes = np.zeros((len(x), -(-(bit + n_blocks * code.n_bits) // 8)), np.uint8)
     moments = np.zeros((len(x), 2))
-    code.encode(x, 0, n_blocks, bit, codes, moments)
+    code.encode(to_panels(x, width), 0, n_blocks, bit, codes, moments, dither)
     return codes, moments
 
 
-def decode(code, codes, n_blocks=1, bit=0, dtype=None):
-    panel = np.full((n_blocks * code.dimension, len(codes)), np.nan, dtype or code.dtype)
-    code.decode(codes, 0, n_blocks, bit, panel)
-    return panel.T
+def empty_panels(n_rows, n_columns, dtype, width=LANES):
+    """Make panels without values."""
+    return to_panels(np.full((n_rows, n_columns), np.nan, dtype), width)
+
+
+def decode(code, codes, *args, **kwargs):
+    return decode_and_add_energy(code, codes, np.zeros(len(codes)), *args, **kwargs)
+
+
+def decode_and_add_energy(
+    code, codes, energy, n_blocks=1, bit=0, dtype=None, width=LANES, dither=None
+):
+    """Decode rows of blocks, and add the squares of each row to its energy."""
+    panels = empty_panels(len(codes), n_blocks * code.dimension, dtype or code.dtype, width)
+    code.decode(codes, 0, n_blocks, bit, panels, energy, dither)
+    return to_rows(panels, len(codes))
+
+
+def dither_for(code, n_blocks, seed=0):
+    return uniform_over_cell(code.lattice, n_blocks, np.random.RandomState(seed))
 
 
 def mean_square(x):
@@ -87,7 +105,8 @@ def test_every_word_has_a_point_of_its_own_and_encodes_to_itself(lattice, q, sca
     n_bits = int(np.ceil(np.log2(n_words)))
     code = NestedLatticeCode(Repeated(lattice, 1), q, np.array([scale]), n_bits, np.nan)
     code = without_kernels(code) if plain else code
-    words = np.arange(n_words, dtype="<u4")[:, None].view(np.uint8)[:, : -(-n_bits // 8)]
+    words = np.arange(n_words, dtype="<u4")[:, None].view(np.uint8)
+    words = words[:, : -(-n_bits // 8)].copy()
     points = decode(code, words)
     assert len(np.unique((points / scale).round(3), axis=0)) == n_words
     np.testing.assert_array_equal(encode(code, points)[0], words)
@@ -129,14 +148,52 @@ def test_the_code_is_centred(q):
 
 
 @kernels_and_numpy
-@given(shipped_codes, random_seeds)
-def test_moments_are_those_of_the_rows_and_what_they_decode_to(plain, code, seed):
+@given(shipped_codes, st.booleans(), random_seeds)
+def test_moments_are_those_of_the_rows_and_what_they_decode_to(plain, code, dithered, seed):
     code = without_kernels(code) if plain else code
+    dither = dither_for(code, 3, seed) if dithered else None
     x = gaussian(5, 3 * code.dimension, seed)
-    codes, moments = encode(code, x, n_blocks=3)
-    decoded = decode(code, codes, n_blocks=3).astype(float)
+    codes, moments = encode(code, x, n_blocks=3, dither=dither)
+    energy = np.ones(5)
+    decoded = decode_and_add_energy(code, codes, energy, n_blocks=3, dither=dither).astype(float)
     np.testing.assert_allclose(moments[:, 0], (x * decoded).sum(axis=1), rtol=1e-4)
     np.testing.assert_allclose(moments[:, 1], (decoded**2).sum(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(energy - 1, (decoded**2).sum(axis=1), rtol=1e-5)
+
+
+@kernels_and_numpy
+@every_lattice
+@pytest.mark.parametrize("bits", [17, 32, 64])
+def test_dither_is_added_before_and_subtracted_after(lattice, bits, plain):
+    """At a single scale it shifts what decodes, and does no harm."""
+    code = code_near(lattice, bits)
+    code = replace(code, scales=code.scales[-1:])
+    code = without_kernels(code) if plain else code
+    dither = dither_for(code, 2)
+    x = gaussian(3000, 2 * code.dimension)
+    codes = encode(code, x, n_blocks=2, dither=dither)[0]
+    decoded = decode(code, codes, n_blocks=2, dither=dither)
+    shifted = decode(code, codes, n_blocks=2) - code.scales[0] * dither.ravel()
+    np.testing.assert_allclose(decoded, shifted, rtol=1e-4, atol=1e-5)
+    plainly = decode(code, encode(code, x, n_blocks=2)[0], n_blocks=2)
+    assert mean_square(x - decoded) < 1.2 * mean_square(x - plainly)
+    assert (codes != encode(code, x, n_blocks=2)[0]).any()
+
+
+@kernels_and_numpy
+@given(shipped_codes, st.integers(0, 20), st.booleans(), random_seeds)
+def test_products_are_those_of_what_is_decoded(plain, code, bit, dithered, seed):
+    code = without_kernels(code) if plain else code
+    n_rows, width = LANES + 5, 2 * code.dimension
+    dither = dither_for(code, 2, seed) if dithered else None
+    codes = encode(code, gaussian(n_rows, width, seed), 2, bit, dither=dither)[0]
+    vectors = gaussian(FEW_VECTORS, 3 + width, seed)
+    products, energy = np.ones((n_rows, FEW_VECTORS)), np.ones(n_rows)
+    code.multiply(codes, 3, 2, bit, vectors, products, energy, dither)
+    decoded = decode(code, codes, 2, bit, dither=dither).astype(float)
+    expected = decoded @ vectors[:, 3:].T.astype(float)
+    np.testing.assert_allclose(products - 1, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(energy - 1, (decoded**2).sum(axis=1), rtol=1e-5)
 
 
 @pytest.mark.parametrize("bits", [16, 25, 32, 42, 50, 64])
@@ -230,7 +287,7 @@ def test_words_can_begin_at_any_bit_and_leave_the_others_alone(plain, code, bit,
     codes, _ = encode(code, x, n_blocks)
     n_bits = n_blocks * code.n_bits
     around = np.zeros((3, -(-(bit + n_bits) // 8) + 2), np.uint8)
-    code.encode(x, 0, n_blocks, bit, around, np.zeros((3, 2)))
+    code.encode(to_panels(x), 0, n_blocks, bit, around, np.zeros((3, 2)))
     bits = np.unpackbits(around, axis=1, bitorder="little")
     expected = np.unpackbits(codes, axis=1, bitorder="little")[:, :n_bits]
     np.testing.assert_array_equal(bits[:, bit : bit + n_bits], expected)
@@ -252,13 +309,12 @@ def test_blocks_are_taken_from_and_put_to_their_coordinates(plain):
     code = without_kernels(code) if plain else code
     x = gaussian(10, 30)
     codes = np.zeros((10, 7), np.uint8)
-    code.encode(x, 5, 2, 9, codes, np.zeros((10, 2)))
-    panel = np.full((30, 10), np.nan, np.float32)
-    code.decode(codes, 5, 2, 9, panel)
-    outside = np.r_[:5, 21:30]
-    assert np.isnan(panel[outside]).all()
+    code.encode(to_panels(x), 5, 2, 9, codes, np.zeros((10, 2)))
+    panels = empty_panels(10, 30, np.float32)
+    code.decode(codes, 5, 2, 9, panels, np.zeros(10))
+    assert np.isnan(panels[:, np.r_[:5, 21:30]]).all()
     expected = decode(code, encode(code, x[:, 5:21], 2)[0], 2)
-    np.testing.assert_array_equal(panel[5:21].T, expected)
+    np.testing.assert_array_equal(to_rows(panels, 10)[:, 5:21], expected)
 
 
 # Rows are independent of each other
@@ -272,12 +328,28 @@ def test_a_row_gives_the_same_bits_alone_and_among_others(lattice, bits, plain):
     code = without_kernels(code) if plain else code
     x = gaussian(1000, 16)
     codes, moments = encode(code, x, n_blocks=2)
-    decoded = decode(code, codes, n_blocks=2)
-    for rows in (slice(0, 1), slice(517, 518), slice(63, 130), slice(999, 1000)):
-        own_codes, own_moments = encode(code, x[rows], n_blocks=2)
+    energy = np.zeros(1000)
+    decoded = decode_and_add_energy(code, codes, energy, n_blocks=2)
+    parts = slice(0, 1), slice(517, 518), slice(2, 9), slice(63, 130), slice(999, 1000)
+    for rows, width in [(rows, LANES) for rows in parts] + [(slice(63, 130), room_for(67))]:
+        own_codes, own_moments = encode(code, x[rows], n_blocks=2, width=width)
         np.testing.assert_array_equal(own_codes, codes[rows])
         np.testing.assert_array_equal(own_moments, moments[rows])
-        np.testing.assert_array_equal(decode(code, codes[rows], n_blocks=2), decoded[rows])
+        own_energy = np.zeros(len(own_codes))
+        own_decoded = decode_and_add_energy(code, codes[rows], own_energy, n_blocks=2, width=width)
+        np.testing.assert_array_equal(own_decoded, decoded[rows])
+        np.testing.assert_array_equal(own_energy, energy[rows])
+
+
+@kernels_and_numpy
+@pytest.mark.parametrize("bits", [8, 32, 64])
+def test_rows_that_there_is_only_room_for_decode_to_finite_values(bits, plain):
+    """What is multiplied with whole panels must not spoil the others."""
+    code = code_near(E8(), bits)
+    code = without_kernels(code) if plain else code
+    panels = empty_panels(33, 8, np.float32, room_for(33))
+    code.decode(hostile_bytes(code, 33), 0, 1, 0, panels, np.zeros(33))
+    assert np.isfinite(panels).all()
 
 
 def test_panels_of_another_precision():

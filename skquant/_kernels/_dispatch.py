@@ -5,17 +5,19 @@ So far every machine takes the portable kernels, which rely on the compiler's ve
 
 from ._codebook import decode_words, encode_words
 from ._hadamard import rotate, rotate_back
-from ._nested import decode_blocks, encode_blocks
-from ._rows import centre_rows, column_energy, scale_rows
+from ._nested import FEW_VECTORS, decode_blocks, encode_blocks, multiply_blocks
+from ._rows import centre_rows, gather_rows, scale_rows
 from ._top_k import update_top_k
 
 __all__ = [
+    "FEW_VECTORS",
     "centre_rows",
-    "column_energy",
     "decode_blocks",
     "decode_words",
     "encode_blocks",
     "encode_words",
+    "gather_rows",
+    "multiply_blocks",
     "rotate",
     "rotate_back",
     "scale_rows",

@@ -1,14 +1,9 @@
 """Encode and decode blocks of rows with a nested-lattice code.
 
-Work is laid out lanes last: coordinate i of lane j at ``[i * LANES + j]``, where a lane is a row.
-Loops run over the lanes, so that the compiler turns them into vector instructions, and a row's
+Rows come in *panels*, arrays of shape (n_panels, n_coordinates, width) with rows side by side on
+the last axis. 32 of them are worked on at a time, each in a lane of its own, so that a row's
 code never depends on its neighbours. Blocks have eight coordinates, a number that the compiler can
-unroll; the last ones of a shorter block are zero. A few habits serve that:
-
-* constants take the block's dtype (`real`), or float32 would be worked in double precision;
-* both sides of a choice are loaded before it, and ``&`` joins conditions: neither branches;
-* indices that are sums are unsigned, since a signed one might be negative and count from the end;
-* functions that take the whole `Code` are inlined, since passing it costs more than they do.
+unroll; the last ones of a shorter block are zero.
 
 `skquant/_nested_code.py` says what is computed, and computes the same for other lattices.
 """
@@ -18,468 +13,534 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-LANES = 64
+from ._vectors import (
+    LANES,
+    bits,
+    cast,
+    flip,
+    floor,
+    from_bits,
+    inlined,
+    least,
+    load,
+    load_words,
+    most,
+    registers,
+    rint,
+    splat,
+    store,
+    where,
+)  # fmt: skip
+
 BLOCK = 8
+FEW_VECTORS = 4  # that a fused product takes
 
 
 class Code(NamedTuple):
     """A nested-lattice code as the kernels take it; `NestedLatticeCode` explains the fields.
 
-    `shift`, `centroid` and `origin` have eight entries, also where a block is shorter.
+    Vectors have eight entries, also where a block is shorter; `centres` has a row for each block.
     """
 
     lattice: int  # 0 Z, 1 A2, 2 D4, 3 E8, repeated to fill a block
+    dimension: int
     q: float
+    inverse_q: float
     scales: np.ndarray
     shift: np.ndarray
-    centroid: np.ndarray
+    no_shift: np.ndarray
+    centres: np.ndarray
     origin: np.ndarray
     bisections: int
-    generator: np.ndarray
-    inverse_generator: np.ndarray
     n_bits: int
     word_digits: int
     word_bits: np.ndarray
+    wide_digits: np.ndarray  # how many digits of a word to split off in double precision
+    halves_are_narrow: bool  # whether a block is one word, and half of it fits single precision
 
 
-@njit(cache=True, nogil=True)
+@inlined
+def _odd(integers):
+    """Mark odd integers."""
+    return integers * 0.5 != rint(integers * 0.5)
+
+
+@inlined
 def _closest_z(x, out):
     """Closest point of Z^8: round."""
-    for k in range(BLOCK * LANES):
-        out[k] = np.rint(x[k])
+    for i in range(BLOCK):
+        out[i] = rint(x[i])
 
 
-@njit(cache=True, nogil=True)
-def _closest_a2(x, first, out):
-    """Closest point of A2 on two coordinates: the nearer of two rectangular candidates."""
-    real = x.dtype.type
-    half, three, height = real(0.5), real(3), real(np.sqrt(3.0))
-    u_row, v_row = first * LANES, (first + 1) * LANES
-    for j in range(LANES):
-        u, v = x[u_row + j], x[v_row + j] / height
-        u0, v0 = np.rint(u), np.rint(v)
-        u1, v1 = np.rint(u - half) + half, np.rint(v - half) + half
-        cost0 = (u - u0) * (u - u0) + three * (v - v0) * (v - v0)
-        cost1 = (u - u1) * (u - u1) + three * (v - v1) * (v - v1)
-        out[u_row + j] = u1 if cost1 < cost0 else u0
-        out[v_row + j] = (v1 if cost1 < cost0 else v0) * height
+@inlined
+def _closest_a2(x, out):
+    """Closest points of A2, two coordinates each: the nearer of two rectangular candidates."""
+    height = np.sqrt(3.0)
+    for i in range(0, BLOCK, 2):
+        u, v = x[i], x[i + 1] / height
+        u0, v0 = rint(u), rint(v)
+        u1, v1 = rint(u - 0.5) + 0.5, rint(v - 0.5) + 0.5
+        cost0 = (u - u0) * (u - u0) + (v - v0) * (v - v0) * 3.0
+        cost1 = (u - u1) * (u - u1) + (v - v1) * (v - v1) * 3.0
+        out[i] = where(cost1 < cost0, u1, u0)
+        out[i + 1] = where(cost1 < cost0, v1, v0) * height
 
 
-@njit(cache=True, nogil=True)
-def _closest_d4(x, first, out):
-    """Closest point of D4 on four coordinates: round, and mend an odd sum at least cost."""
-    real = x.dtype.type
-    zero, half, one = real(0), real(0.5), real(1)
-    row = first * LANES
-    for j in range(LANES):
-        parity, worst = zero, -one
+@inlined
+def _size(error, i):
+    """Size of a coordinate's rounding error, as an integer that no other coordinate's equals.
+
+    Bits of floats that are not negative sort like the floats. The last three name the coordinate.
+    """
+    return bits(abs(error)) & -8 | i
+
+
+@inlined
+def _closest_d4(x, out):
+    """Closest points of D4, four coordinates each: round, and mend an odd sum at least cost."""
+    for first in range(0, BLOCK, 4):
+        parity = rint(x[first])
+        largest = _size(x[first] - parity, 0)
+        for i in range(1, 4):
+            rounded = rint(x[first + i])
+            parity = parity + rounded
+            largest = most(largest, _size(x[first + i] - rounded, i))
+        flipped = where(_odd(parity), largest, -1)
         for i in range(4):
-            rounded = np.rint(x[row + i * LANES + j])
-            parity += rounded
-            worst = max(worst, abs(x[row + i * LANES + j] - rounded))
-        odd = parity * half != np.rint(parity * half)
-        worst = worst if odd else -one
-        for i in range(4):
-            rounded = np.rint(x[row + i * LANES + j])
-            error = x[row + i * LANES + j] - rounded
-            hit = abs(error) == worst
-            worst = -one if hit else worst
-            step = one if error > zero else -one
-            out[row + i * LANES + j] = rounded + (step if hit else zero)
+            rounded = rint(x[first + i])
+            error = x[first + i] - rounded
+            hit = _size(error, i) == flipped
+            out[first + i] = rounded + where(hit, flip(abs(error) * 0.0 + 1.0, error), 0.0)
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _closest_e8(x, out):
     """Closest point of E8 = D8 u (D8 + 1/2).
 
     With r = round(x), e = x - r and a = |e|, the closest half-integer point errs by 1/2 - a. One
     pass over the coordinates therefore finds both candidates' parities, costs and cheapest flips.
     """
-    real = x.dtype.type
-    zero, half, one, two = real(0), real(0.5), real(1), real(2)
-    for j in range(LANES):
-        parity, negative, total, least, most = zero, zero, zero, one, zero
-        for i in range(8):
-            rounded = np.rint(x[i * LANES + j])
-            error = x[i * LANES + j] - rounded
-            size = abs(error)
-            parity += rounded
-            negative += one if error < zero else zero
-            total += size
-            least = min(least, size)
-            most = max(most, size)
-        odd = parity * half != np.rint(parity * half)
-        half_parity = parity - negative
-        half_odd = half_parity * half != np.rint(half_parity * half)
-        integer_flip = one - two * most if odd else zero
-        half_flip = two * least if half_odd else zero
-        halves = total > two + half_flip - integer_flip
-        flip = half_odd if halves else odd
-        flipped = least if halves else most
-        flipped = flipped if flip else -one
-        stay = half if halves else zero
-        step = -one if halves else one
-        for i in range(8):
-            rounded = np.rint(x[i * LANES + j])
-            error = x[i * LANES + j] - rounded
-            hit = abs(error) == flipped
-            flipped = -one if hit else flipped
-            move = stay + (step if hit else zero)
-            out[i * LANES + j] = rounded + (-move if error < zero else move)
+    parity, error = rint(x[0]), x[0] - rint(x[0])
+    zero = parity * 0.0
+    sign, total = flip(zero + 1.0, error), abs(error)
+    smallest = largest = _size(error, 0)
+    for i in range(1, BLOCK):
+        rounded = rint(x[i])
+        error = x[i] - rounded
+        size = _size(error, i)
+        parity, sign, total = parity + rounded, flip(sign, error), total + abs(error)
+        smallest, largest = least(smallest, size), most(largest, size)
+    odd = _odd(parity)
+    half_odd = odd ^ (sign < 0.0)
+    integer_cost = where(odd, 1.0 - 2.0 * from_bits(largest), zero)
+    half_cost = where(half_odd, 2.0 * from_bits(smallest), zero)
+    halves = total > 2.0 + half_cost - integer_cost
+    flipped = where(halves, where(half_odd, smallest, -1), where(odd, largest, -1))
+    stay = where(halves, zero + 0.5, zero)
+    jump = where(halves, zero - 0.5, 1.0)
+    for i in range(BLOCK):
+        rounded = rint(x[i])
+        error = x[i] - rounded
+        move = where(_size(error, i) == flipped, jump, stay)
+        out[i] = rounded + flip(move, error)
 
 
-@njit(inline="always")
+@inlined
 def _closest_point(lattice, x, out):
     """Closest point of the block's lattice."""
     if lattice == 0:
         _closest_z(x, out)
     elif lattice == 1:
-        for first in range(0, BLOCK, 2):
-            _closest_a2(x, first, out)
+        _closest_a2(x, out)
     elif lattice == 2:
-        for first in range(0, BLOCK, 4):
-            _closest_d4(x, first, out)
+        _closest_d4(x, out)
     else:
         _closest_e8(x, out)
 
 
-@njit(cache=True, nogil=True)
-def _gauge(lattice, x, shift, out):
+@inlined
+def _two_largest(x, shift, first, stop):
+    """Largest and second largest magnitude of some coordinates of x - shift."""
+    largest = abs(x[first] - shift[first])
+    second = largest * 0.0
+    for i in range(first + 1, stop):
+        size = abs(x[i] - shift[i])
+        second, largest = most(second, least(largest, size)), most(largest, size)
+    return largest, second
+
+
+@inlined
+def _gauge_e8(x, shift):
+    """Gauge of E8's cell: roots are integer with two entries, or all halves."""
+    sign = x[0] * 0.0 + 1.0
+    total, smallest = sign * 0.0, sign * 1e30
+    for i in range(BLOCK):
+        difference = x[i] - shift[i]
+        size = abs(difference)
+        sign, total, smallest = flip(sign, difference), total + size, least(smallest, size)
+    largest, second = _two_largest(x, shift, 0, BLOCK)
+    return most(largest + second, 0.5 * total - where(sign < 0.0, smallest, 0.0))
+
+
+@inlined
+def _gauge(lattice, x, shift):
     """Smallest s with x - shift in sV, where V is the Voronoi cell.
 
     That is the largest <x - shift, 2v/|v|^2> over the shortest vectors v, which are all that bound
     the cells of these lattices.
     """
-    real = x.dtype.type
-    zero, half, two, root = real(0), real(0.5), real(2), real(np.sqrt(3.0))
-    for j in range(LANES):
-        out[j] = zero
+    gauge = x[0] * 0.0
     if lattice == 0:
         for i in range(BLOCK):
-            offset = shift[i]
-            for j in range(LANES):
-                out[j] = max(out[j], two * abs(x[i * LANES + j] - offset))
+            gauge = most(gauge, 2.0 * abs(x[i] - shift[i]))
     elif lattice == 1:
         for i in range(0, BLOCK, 2):
-            offset, next_offset = shift[i], shift[i + 1]
-            for j in range(LANES):
-                u = abs(x[i * LANES + j] - offset)
-                v = abs(x[(i + 1) * LANES + j] - next_offset)
-                out[j] = max(out[j], max(two * u, u + root * v))
+            u, v = abs(x[i] - shift[i]), abs(x[i + 1] - shift[i + 1])
+            gauge = most(gauge, most(2.0 * u, u + np.sqrt(3.0) * v))
     elif lattice == 2:
         for first in range(0, BLOCK, 4):
-            for j in range(LANES):
-                most, second = zero, zero
-                for i in range(4):
-                    size = abs(x[(first + i) * LANES + j] - shift[first + i])
-                    second = max(second, min(most, size))
-                    most = max(most, size)
-                out[j] = max(out[j], most + second)
+            largest, second = _two_largest(x, shift, first, first + 4)
+            gauge = most(gauge, largest + second)
     else:
-        for j in range(LANES):
-            most, second, total, least, negative = zero, zero, zero, real(1e30), zero
-            for i in range(BLOCK):
-                difference = x[i * LANES + j] - shift[i]
-                size = abs(difference)
-                total += size
-                second = max(second, min(most, size))
-                most = max(most, size)
-                least = min(least, size)
-                negative += real(1) if difference < zero else zero
-            odd = negative * half != np.rint(negative * half)
-            out[j] = max(most + second, half * total - (least if odd else zero))
+        gauge = _gauge_e8(x, shift)
+    return gauge
 
 
-@njit(cache=True, nogil=True)
-def _digits(inverse_generator, q, point, out):
-    """Coordinates of the points in the lattice's basis, modulo q."""
-    real = point.dtype.type
-    inverse, half, d = real(1) / q, real(0.5), inverse_generator.shape[0]
-    for axis in range(d):
-        row = np.uintp(axis * LANES)
-        for j in range(np.uintp(LANES)):
-            out[row + j] = real(0)
-        for i in range(d):
-            factor, other = inverse_generator[i, axis], np.uintp(i * LANES)
-            if factor != real(0):
-                for j in range(np.uintp(LANES)):
-                    out[row + j] += point[other + j] * factor
-        for j in range(np.uintp(LANES)):
-            coordinate = np.rint(out[row + j])
-            out[row + j] = coordinate - q * np.floor((coordinate + half) * inverse)
+@inlined
+def _look_up(table, index):
+    """Take each lane's entry of an ascending table by its index, clipped to those there are."""
+    value = where(index < 0, table[0], splat(table[0]))
+    for k in range(1, table.shape[0]):
+        value = where(index >= k, table[k], value)
+    return value
 
 
-@njit(cache=True, nogil=True)
-def _aim(x, centroid, factor, out):
-    """Scale the block: x * factor + centroid."""
-    for i in range(BLOCK):
-        centre = centroid[i]
-        for j in range(LANES):
-            out[i * LANES + j] = x[i * LANES + j] * factor[j] + centre
-
-
-@njit(cache=True, nogil=True)
-def _squared_error(x, point, centroid, beta, out):
-    """Squared distance of the block to the decoded points."""
-    real = x.dtype.type
-    for j in range(LANES):
-        error = real(0)
-        for i in range(BLOCK):
-            difference = x[i * LANES + j] - beta[j] * (point[i * LANES + j] - centroid[i])
-            error += difference * difference
-        out[j] = error
-
-
-@njit(cache=True, nogil=True)
-def _keep_better(point, scale, error, best, best_scale, least):
-    """Keep a candidate in the lanes where it errs least so far."""
-    for j in range(LANES):
-        better = error[j] < least[j]
-        for i in range(BLOCK):
-            new, old = point[i * LANES + j], best[i * LANES + j]
-            best[i * LANES + j] = new if better else old
-        new, old = scale[j], best_scale[j]
-        best_scale[j] = new if better else old
-        least[j] = min(error[j], least[j])
-
-
-@njit(cache=True, nogil=True)
-def _look_up(scales, scale, out):
-    """Take each lane's scale by its index, clipped to those there are."""
-    last = scales.shape[0] - 1
-    for j in range(LANES):
-        out[j] = scales[np.uintp(min(max(int(scale[j]), 0), last))]
-
-
-@njit(inline="always")
-def _first_fit(code, gauge, scale):
+@inlined
+def _first_fit(q, scales, gauge):
     """Count the scales whose cell is too small for each lane."""
-    for j in range(LANES):
-        scale[j] = 0
-    for k in range(code.scales.shape[0]):
-        bound = code.q * code.scales[k]
-        for j in range(LANES):
-            scale[j] += np.float32(gauge[j] > bound)
+    count = cast(gauge < 0.0, np.int32)
+    for k in range(scales.shape[0]):
+        count = count + cast(gauge > q * scales[k], np.int32)
+    return count
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _clip(point, shift, q):
     """Clip integers coordinate by coordinate to the coset leaders of qZ.
 
     That is the projection onto the cell of a product of lines, and needs no shrinking.
     """
-    half = point.dtype.type(0.5)
     for i in range(BLOCK):
-        least, most = np.ceil(shift[i] - half * q), np.floor(shift[i] + half * q)
-        for j in range(LANES):
-            point[i * LANES + j] = min(max(point[i * LANES + j], least), most)
+        point[i] = least(most(point[i], np.ceil(shift[i] - 0.5 * q)), np.floor(shift[i] + 0.5 * q))
 
 
-@njit(inline="always")
-def _aim_below(code, gauge, valid, scale, beta, climb, low, high, shrink):
-    """Aim at the boundary of the scale below the one that held the lane.
-
-    Lanes whose point fell outside although the cell holds them (`climb`) first try one scale
-    higher. Those that no scale holds aim at the boundary of the coarsest.
-    """
-    real = gauge.dtype.type
-    last = real(code.scales.shape[0] - 1)
-    for j in range(LANES):
-        climb[j] = real((valid[j] == real(0)) & (scale[j] < last))
-        below = scale[j] - real(valid[j] != real(0))
-        scale[j] = min(max(below, real(0)), last)
-    _look_up(code.scales, scale, beta)
-    for j in range(LANES):
-        edge = min(real(1), code.q * beta[j] / max(gauge[j], real(1e-30)))
-        edge = real(1) if code.lattice == 0 else edge
-        low[j] = edge * max(real(0), real(1) - real(2) / code.q)
-        high[j] = edge * (real(1) + real(0.5) / code.q)
-        scale[j] += climb[j]
-        shrink[j] = real(1) if climb[j] != real(0) else edge
-
-
-@njit(inline="always")
-def _bisect(valid, scale, climb, low, high, shrink):
-    """Halve the interval in which the largest shrink lies that makes a code word."""
-    half, zero = shrink.dtype.type(0.5), shrink.dtype.type(0)
-    for j in range(LANES):
-        old_low, old_high, tried = low[j], high[j], shrink[j]
-        move_low = (valid[j] != zero) & (climb[j] == zero)
-        move_high = (valid[j] == zero) & (climb[j] == zero)
-        low[j] = tried if move_low else old_low
-        high[j] = tried if move_high else old_high
-        shrink[j] = half * (low[j] + high[j])
-        scale[j] -= climb[j]
-        climb[j] = zero
-
-
-@njit(inline="always")
-def _quantize(code, x, work, lane, best, best_scale):
-    """Find the best code word in each lane: its lattice point and the index of its scale.
-
-    The first candidate is the finest scale whose cell holds x. The others shrink x along its ray,
-    by bisection about the cell's boundary, until it fits the scale below: a word on the rim of a
-    fine scale often beats one inside a coarser scale.
-    """
-    real = x.dtype.type
-    target, point = work[0], work[1]
-    gauge, scale, beta, shrink, low, high = lane[0], lane[1], lane[2], lane[3], lane[4], lane[5]
-    valid, error, least, climb, zero = lane[6], lane[7], lane[8], lane[9], lane[10]
-    _gauge(code.lattice, x, zero, gauge)
-    _first_fit(code, gauge, scale)
-    for j in range(LANES):
-        shrink[j] = real(1)
-        least[j] = real(np.inf)
-        best_scale[j] = real(0)
+@inlined
+def _try_word(code, block, x, beta, shrink, point):
+    """Quantize shrink * x at scale beta; give the squared error, infinite for what is no word."""
+    factor = shrink / beta
+    target = registers(code.q, 8)
     for i in range(BLOCK):
-        origin = code.origin[i]
-        for j in range(LANES):
-            best[i * LANES + j] = origin
+        target[i] = x[i] * factor + code.centres[block, i]
+    _closest_point(code.lattice, target, point)
+    if code.lattice == 0:
+        _clip(point, code.shift, code.q)
+    error = factor * 0.0
+    for i in range(BLOCK):
+        difference = x[i] - beta * (point[i] - code.centres[block, i])
+        error = error + difference * difference
+    return where(_gauge(code.lattice, point, code.shift) <= code.q, error, np.inf)
+
+
+@inlined
+def _keep_better(point, scale, error, best, best_scale, least_error):
+    """Keep a candidate in the lanes where it errs least so far."""
+    better = error < least_error
+    for i in range(BLOCK):
+        best[i] = where(better, point[i], best[i])
+    return where(better, scale, best_scale)
+
+
+@inlined
+def _quantize(code, block, x, best):
+    """Find the best code word in each lane: its lattice point, and the index of its scale.
+
+    The first candidate is the finest scale whose cell holds x; where the point falls outside
+    nevertheless, the next one follows (`climb`). The others shrink x along its ray, by bisection
+    about the cell's boundary, until it fits the scale below: a word on the rim of a fine scale
+    often beats one inside a coarser scale.
+    """
+    last = code.scales.shape[0] - 1
+    point = registers(code.q, 8)
+    for i in range(BLOCK):
+        best[i] = splat(code.origin[i])
+    gauge = _gauge(code.lattice, x, code.no_shift)
+    shrink = low = high = gauge * 0.0 + 1.0
+    scale = below = tried = _first_fit(code.q, code.scales, gauge)
+    best_scale = scale - scale
+    least_error, climb = shrink * np.inf, shrink < 0.0
     for candidate in range(1 + code.bisections):
-        if candidate == 1:
-            _aim_below(code, gauge, valid, scale, beta, climb, low, high, shrink)
-        elif candidate > 1:
-            _bisect(valid, scale, climb, low, high, shrink)
-        if candidate == code.bisections:  # the last: where nothing held yet, take no more risk
-            for j in range(LANES):
-                tried, safe = shrink[j], low[j]
-                shrink[j] = safe if least[j] == real(np.inf) else tried
-        if candidate <= 2:  # from then on the scales stay
-            _look_up(code.scales, scale, beta)
-        for j in range(LANES):
-            error[j] = shrink[j] / beta[j]
-        _aim(x, code.centroid, error, target)
-        _closest_point(code.lattice, target, point)
-        if code.lattice == 0:
-            _clip(point, code.shift, code.q)
-        _gauge(code.lattice, point, code.shift, valid)
-        _squared_error(x, point, code.centroid, beta, error)
-        for j in range(LANES):
-            valid[j] = real(valid[j] <= code.q)
-            finite = error[j]
-            error[j] = finite if valid[j] != real(0) else real(np.inf)
-        _keep_better(point, scale, error, best, best_scale, least)
-    last = real(code.scales.shape[0] - 1)
+        beta = _look_up(code.scales, tried)
+        error = _try_word(code, block, x, beta, shrink, point)
+        held = error < np.inf
+        best_scale = _keep_better(point, tried, error, best, best_scale, least_error)
+        least_error = least(error, least_error)
+        if candidate == 0:
+            climb = ~held & (scale < last)
+            below = least(most(scale - cast(held, np.int32), 0), last)
+            edge = _edge(code, gauge, _look_up(code.scales, below))
+            low = edge * max(0.0, 1.0 - 2.0 / code.q)
+            high = edge * (1.0 + 0.5 / code.q)
+            tried, shrink = where(climb, scale + 1, below), where(climb, 1.0, edge)
+        else:
+            low = where(held & ~climb, shrink, low)
+            high = where(held | climb, high, shrink)
+            tried, shrink, climb = below, 0.5 * (low + high), climb & ~climb
+        if candidate == code.bisections - 1:  # where nothing held yet, the last takes no risk
+            shrink = where(least_error == np.inf, low, shrink)
+    return least(best_scale, last)
+
+
+@inlined
+def _edge(code, gauge, beta):
+    """How far x shrinks to reach the boundary of a scale's cell."""
+    edge = least(code.q * beta / most(gauge, 1e-30), 1.0)
+    return edge * 0.0 + 1.0 if code.lattice == 0 else edge
+
+
+@inlined
+def _coordinates(lattice, point, out):
+    """Coordinates of lattice points in the lattice's basis."""
+    if lattice == 0:
+        for i in range(BLOCK):
+            out[i] = point[i]
+    elif lattice == 1:
+        for i in range(0, BLOCK, 2):
+            out[i + 1] = rint(point[i + 1] * (2 / np.sqrt(3.0)))
+            out[i] = rint(point[i] - 0.5 * out[i + 1])
+    elif lattice == 2:
+        for i in range(0, BLOCK, 4):
+            out[i], out[i + 1], out[i + 2] = point[i + 1], point[i + 2], point[i + 3]
+            out[i + 3] = 0.5 * (point[i] - (out[i] + out[i + 1] + out[i + 2]))
+    else:
+        out[0] = 2.0 * point[7]
+        out[6] = point[6] - point[7]
+        for i in range(5, 0, -1):
+            out[i] = point[i] - point[7] + out[i + 1]
+        out[7] = 0.5 * (point[0] - point[7] + out[1])
+
+
+@inlined
+def _points(lattice, coordinates, out):
+    """Undo `_coordinates`: combine the rows of the lattice's generator."""
+    if lattice == 0:
+        for i in range(BLOCK):
+            out[i] = coordinates[i]
+    elif lattice == 1:
+        for i in range(0, BLOCK, 2):
+            out[i] = coordinates[i] + 0.5 * coordinates[i + 1]
+            out[i + 1] = np.sqrt(0.75) * coordinates[i + 1]
+    elif lattice == 2:
+        for i in range(0, BLOCK, 4):
+            a, b, c = coordinates[i], coordinates[i + 1], coordinates[i + 2]
+            out[i], out[i + 1] = a + b + c + 2.0 * coordinates[i + 3], a
+            out[i + 2], out[i + 3] = b, c
+    else:
+        half = 0.5 * coordinates[0]
+        out[0] = half - coordinates[1] + 2.0 * coordinates[7]
+        for i in range(1, 6):
+            out[i] = half + coordinates[i] - coordinates[i + 1]
+        out[6], out[7] = half + coordinates[6], half
+
+
+@inlined
+def _digits(code, point, out):
+    """Name the points' cosets: their coordinates modulo q."""
+    _coordinates(code.lattice, point, out)
+    for axis in range(BLOCK):
+        out[axis] = out[axis] - code.q * floor((out[axis] + 0.5) * code.inverse_q)
+
+
+@inlined
+def _join_digits(code, digits, word, start, stop):
+    """Join digits to words, on top of which comes `word`; the last ones in double precision."""
+    narrow = start + code.wide_digits[start // code.word_digits]
+    value = cast(word, code.q)
+    for axis in range(stop - 1, narrow - 1, -1):
+        value = value * code.q + digits[axis]
+    wide = cast(value, np.float64)
+    for axis in range(min(narrow, stop) - 1, start - 1, -1):
+        wide = wide * float(code.q) + cast(digits[axis], np.float64)
+    return wide
+
+
+@inlined
+def _split_digits(code, words, start, stop, digits):
+    """Split words into digits, the first ones in double precision; give what is left."""
+    narrow = min(start + code.wide_digits[start // code.word_digits], stop)
+    for axis in range(start, narrow):
+        rest = floor((words + 0.5) * (1.0 / float(code.q)))
+        digits[axis] = cast(words - rest * float(code.q), code.q)
+        words = rest
+    value = cast(words, code.q)
+    for axis in range(narrow, stop):
+        rest = floor((value + 0.5) * code.inverse_q)
+        digits[axis] = value - rest * code.q
+        value = rest
+    return cast(value, np.int32)
+
+
+@inlined
+def _split_halves(code, words, digits):
+    """Split one word a block into two halves, and these into four digits each."""
+    square = float(code.q) * float(code.q)
+    upper = floor((words + 0.5) * (1.0 / (square * square)))
+    lower = cast(words - upper * (square * square), code.q)
+    value = cast(upper, code.q)
+    for axis in range(4):
+        rest, lower_rest = (
+            floor((value + 0.5) * code.inverse_q),
+            floor((lower + 0.5) * code.inverse_q),
+        )
+        digits[axis], digits[4 + axis] = lower - lower_rest * code.q, value - rest * code.q
+        value, lower = rest, lower_rest
+    return cast(value, np.int32)
+
+
+@inlined
+def _put_bytes(pending, n_bytes, codes, row, byte, lanes):
+    """Write the low bytes of each lane to its row; give what is left."""
+    store(lanes, 0, pending)
+    for j in range(min(LANES, codes.shape[0] - row)):
+        word = lanes[j]
+        for k in range(np.uintp(n_bytes)):
+            codes[np.uintp(row + j), np.uintp(byte) + k] = np.uint8(word & np.uint64(255))
+            word >>= np.uint64(8)
+    return pending >> (8 * n_bytes)
+
+
+@inlined
+def _get_bytes(codes, row, byte, lanes):
+    """Read up to eight bytes of each row; beyond its end, and for lanes without row, they are 0."""
+    if row + LANES <= codes.shape[0] and byte + 8 <= codes.shape[1]:
+        return load_words(codes, (row, byte))
     for j in range(LANES):
-        best_scale[j] = min(best_scale[j], last)
+        word = np.uint64(0)
+        if row + j < codes.shape[0]:
+            for k in range(byte, min(byte + 8, codes.shape[1])):
+                word |= np.uint64(codes[row + j, k]) << np.uint64(8 * (k - byte))
+        lanes[j] = word
+    return load(lanes, 0)
 
 
-@njit(cache=True, nogil=True)
-def _write_bits(codes, row, bit, n_bits, word):
-    """Or the low n_bits of a word into a row of zeroed bytes, least significant bit first."""
-    position, word = np.uintp(bit >> 3), word << np.uint64(bit & 7)
-    for byte in range(np.uintp(((bit & 7) + n_bits + 7) >> 3)):
-        codes[np.uintp(row), position + byte] |= np.uint8(word & np.uint64(255))
-        word >>= np.uint64(8)
+@inlined
+def _get_word(codes, row, bit, n_bits, lanes):
+    """Read a word of each row in double precision."""
+    word = _get_bytes(codes, row, bit >> 3, lanes) >> (bit & 7)
+    return cast(word & ((1 << n_bits) - 1), np.float64)
 
 
-@njit(cache=True, nogil=True)
-def _read_bits(codes, row, bit, n_bits):
-    """Read n_bits (at most 48) from a row of bytes, least significant bit first."""
-    word, position, shift = np.uint64(0), np.uintp(bit >> 3), np.uint64(bit & 7)
-    for byte in range(np.uintp(((bit & 7) + n_bits + 7) >> 3)):
-        word |= np.uint64(codes[np.uintp(row), position + byte]) << np.uint64(8 * byte)
-    return (word >> shift) & ((np.uint64(1) << np.uint64(n_bits)) - np.uint64(1))
+@inlined
+def _add_moments(code, block, x, point, scale, moments):
+    """Add the products of input and decoded point, and the points' squares."""
+    beta = _look_up(code.scales, scale)
+    product = energy = beta * 0.0
+    for i in range(BLOCK):
+        if i < code.dimension:
+            decoded = beta * (point[i] - code.centres[block, i])
+            product, energy = product + x[i] * decoded, energy + decoded * decoded
+    moments[0] = moments[0] + cast(product, np.float64)
+    moments[1] = moments[1] + cast(energy, np.float64)
 
 
-@njit(cache=True, nogil=True)
-def _moments(x, dimension, point, centroid, beta, product, energy):
-    """Set the products of input and decoded point, and the points' squares, of each lane."""
-    for j in range(LANES):
-        product[j] = 0
-        energy[j] = 0
-    for i in range(dimension):
-        centre = centroid[i]
-        for j in range(LANES):
-            decoded = beta[j] * (point[i * LANES + j] - centre)
-            product[j] += x[i * LANES + j] * decoded
-            energy[j] += decoded * decoded
+@inlined
+def _encode_lanes(code, panels, panel, lane, first, n_blocks, bit, codes, row, lanes, moments):
+    """Encode the blocks of a row in each lane."""
+    x, best, digits = registers(code.q, 8), registers(code.q, 8), registers(code.q, 8)
+    for i in range(BLOCK):
+        x[i] = splat(code.q - code.q)
+    byte, filled = bit >> 3, bit & 7
+    pending = _get_bytes(codes, row, byte, lanes) & ((1 << filled) - 1)
+    for block in range(n_blocks):
+        for i in range(BLOCK):
+            if i < code.dimension:
+                x[i] = load(panels, (panel, first + block * code.dimension + i, lane))
+        scale = _quantize(code, block, x, best)
+        _add_moments(code, block, x, best, scale, moments)
+        _digits(code, best, digits)
+        for word in range(code.word_bits.shape[0]):
+            start = word * code.word_digits
+            stop = min(code.dimension, start + code.word_digits)
+            last_word = word == code.word_bits.shape[0] - 1
+            value = _join_digits(code, digits, scale if last_word else scale - scale, start, stop)
+            pending = pending | (cast(value, np.uint64) << filled)
+            filled += code.word_bits[word]
+            pending = _put_bytes(pending, filled >> 3, codes, row, byte, lanes)
+            byte, filled = byte + (filled >> 3), filled & 7
+    _put_bytes(pending, (filled + 7) >> 3, codes, row, byte, lanes)
 
 
-@njit(cache=True, nogil=True)
-def encode_blocks(code, rows, first, n_blocks, bit, codes, moments):
+@njit(cache=True, nogil=True, error_model="numpy")
+def encode_blocks(code, panels, first, n_blocks, bit, codes, moments):
     """Encode n_blocks blocks of each row.
 
     Parameters
     ----------
     code : Code
-    rows : ndarray of shape (n_rows, n_coordinates)
-        Normalised rows, of the dtype of the code's arrays.
+    panels : ndarray of shape (n_panels, n_coordinates, width)
+        Normalised rows, of the dtype of the code's arrays; the width is a multiple of LANES.
     first : int
         The coordinate where the blocks start; they lie side by side.
     n_blocks : int
     bit : int
         The bit of a row's code where they start; block after block, word after word.
     codes : uint8 ndarray of shape (n_rows, row_bytes)
-        Written to; zero before.
+        Written to; zero before. `panels` may have room for more rows.
     moments : float64 ndarray of shape (n_rows, 2)
         Added to: the product of the row with what it decodes to, and the square of the latter.
     """
-    d = code.generator.shape[0]
-    x, best = np.zeros(BLOCK * LANES, rows.dtype), np.empty(BLOCK * LANES, rows.dtype)
-    work, digits = np.empty((2, BLOCK * LANES), rows.dtype), np.empty(d * LANES, rows.dtype)
-    lane, best_scale = np.zeros((11, LANES), rows.dtype), np.empty(LANES, rows.dtype)
-    words = np.empty(LANES, np.float64)
-    n_words = code.word_bits.shape[0]
-    for start in range(0, rows.shape[0], LANES):
-        n_lanes = min(LANES, rows.shape[0] - start)
-        for block in range(n_blocks):
-            offset, place = first + block * d, bit + block * code.n_bits
-            for j in range(np.uintp(n_lanes)):
-                for i in range(np.uintp(d)):
-                    x[i * np.uintp(LANES) + j] = rows[np.uintp(start) + j, np.uintp(offset) + i]
-            _quantize(code, x, work, lane, best, best_scale)
-            _look_up(code.scales, best_scale, lane[1])
-            _moments(x, d, best, code.centroid, lane[1], lane[2], lane[3])
-            for j in range(n_lanes):
-                moments[start + j, 0] += lane[2, j]
-                moments[start + j, 1] += lane[3, j]
-            _digits(code.inverse_generator, code.q, best, digits)
-            for word in range(n_words):
-                last_word = word == n_words - 1
-                for j in range(LANES):
-                    words[j] = best_scale[j] if last_word else 0.0
-                stop = min(d, (word + 1) * code.word_digits)
-                for axis in range(stop - 1, word * code.word_digits - 1, -1):
-                    row = np.uintp(axis * LANES)
-                    for j in range(np.uintp(LANES)):
-                        words[j] = words[j] * code.q + digits[row + j]
-                for j in range(n_lanes):
-                    _write_bits(codes, start + j, place, code.word_bits[word], np.uint64(words[j]))
-                place += code.word_bits[word]
+    width, lanes, sums = panels.shape[2], np.empty(LANES, np.uint64), np.empty((2, LANES))
+    for row in range(0, codes.shape[0], LANES):
+        lane_moments = registers(1.0, 2)
+        lane_moments[0] = lane_moments[1] = splat(0.0)
+        panel, lane = row // width, row % width
+        _encode_lanes(
+            code, panels, panel, lane, first, n_blocks, bit, codes, row, lanes, lane_moments
+        )
+        store(sums, (0, 0), lane_moments[0])
+        store(sums, (1, 0), lane_moments[1])
+        for j in range(min(LANES, codes.shape[0] - row)):
+            moments[row + j, 0] += sums[0, j]
+            moments[row + j, 1] += sums[1, j]
 
 
-@njit(cache=True, nogil=True)
-def _split_digits(words, q, n_digits, digits, first):
-    """Split words into digits in double precision; what is left is the scale's index."""
-    inverse = 1.0 / q
-    for axis in range(first, first + n_digits):
-        for j in range(LANES):
-            rest = np.floor((words[j] + 0.5) * inverse)
-            digits[axis * LANES + j] = words[j] - rest * q
-            words[j] = rest
+@inlined
+def _decode_block(code, codes, row, block, bit, lanes, loose, out):
+    """Decode a block of a row in each lane."""
+    target, multiple, digits = registers(code.q, 8), registers(code.q, 8), registers(code.q, 8)
+    scale = splat(np.int32(0))
+    for word in range(code.word_bits.shape[0]):
+        words = _get_word(codes, row, bit, code.word_bits[word], lanes)
+        bit += code.word_bits[word]
+        if code.halves_are_narrow:
+            scale = _split_halves(code, words, digits)
+        else:
+            start = word * code.word_digits
+            stop = min(code.dimension, start + code.word_digits)
+            scale = _split_digits(code, words, start, stop, loose)
+            for axis in range(BLOCK):
+                digits[axis] = loose[axis]
+    _points(code.lattice, digits, out)
+    for i in range(BLOCK):
+        target[i] = (out[i] - code.shift[i]) * code.inverse_q
+    _closest_point(code.lattice, target, multiple)
+    beta = _look_up(code.scales, scale)
+    for i in range(BLOCK):
+        out[i] = beta * (out[i] - code.q * multiple[i] - code.centres[block, i])
 
 
-@njit(cache=True, nogil=True)
-def _combine(generator, digits, shift, inverse_q, point, target):
-    """Points G c from digits c, and (G c - shift)/q."""
-    real = point.dtype.type
-    for i in range(generator.shape[0]):
-        for j in range(LANES):
-            point[i * LANES + j] = real(0)
-        for axis in range(generator.shape[0]):
-            factor = generator[axis, i]
-            if factor != real(0):
-                for j in range(LANES):
-                    point[i * LANES + j] += digits[axis * LANES + j] * factor
-        offset = shift[i]
-        for j in range(LANES):
-            target[i * LANES + j] = (point[i * LANES + j] - offset) * inverse_q
-
-
-@njit(cache=True, nogil=True)
-def decode_blocks(code, codes, first, n_blocks, bit, panel):
-    """Decode n_blocks blocks of each row into a panel, coordinates first.
+@njit(cache=True, nogil=True, error_model="numpy")
+def decode_blocks(code, codes, first, n_blocks, bit, panels, energy):
+    """Decode n_blocks blocks of each row.
 
     Parameters
     ----------
@@ -488,28 +549,70 @@ def decode_blocks(code, codes, first, n_blocks, bit, panel):
         Any bytes: what no encoder writes decodes to some finite point.
     first, n_blocks, bit : int
         As in `encode_blocks`.
-    panel : ndarray of shape (n_coordinates, n_rows)
-        Written to on the blocks' coordinates; of the dtype of the code's arrays.
+    panels : ndarray of shape (n_panels, n_coordinates, width)
+        Written to on the blocks' coordinates; of the dtype of the code's arrays. It may have room
+        for more rows, less than LANES, which become those of zeros.
+    energy : float64 ndarray of shape (n_rows,)
+        Added to: the squares of what each row decodes to.
     """
-    d, real = code.generator.shape[0], panel.dtype.type
-    digits, point = np.empty(d * LANES, panel.dtype), np.empty(d * LANES, panel.dtype)
-    target, multiple = np.zeros(BLOCK * LANES, panel.dtype), np.empty(BLOCK * LANES, panel.dtype)
-    words, beta = np.zeros(LANES, np.float64), np.empty(LANES, panel.dtype)
-    for start in range(0, codes.shape[0], LANES):
-        n_lanes = min(LANES, codes.shape[0] - start)
+    width, lanes, sums = panels.shape[2], np.empty(LANES, np.uint64), np.empty(LANES)
+    digits, point = registers(code.q, 8), registers(code.q, 8)
+    for axis in range(BLOCK):
+        digits[axis] = splat(code.q - code.q)
+    for row in range(0, codes.shape[0], LANES):
+        panel, lane, total = row // width, row % width, splat(0.0)
         for block in range(n_blocks):
-            offset, place = first + block * d, bit + block * code.n_bits
-            for word in range(code.word_bits.shape[0]):
-                for j in range(n_lanes):
-                    words[j] = _read_bits(codes, start + j, place, code.word_bits[word])
-                place += code.word_bits[word]
-                axis = word * code.word_digits
-                _split_digits(words, code.q, min(code.word_digits, d - axis), digits, axis)
-            _look_up(code.scales, words, beta)
-            _combine(code.generator, digits, code.shift, real(1) / code.q, point, target)
-            _closest_point(code.lattice, target, multiple)
-            for i in range(d):
-                centre = code.centroid[i]
-                for j in range(np.uintp(n_lanes)):
-                    leader = point[i * LANES + j] - code.q * multiple[i * LANES + j]
-                    panel[np.uintp(offset + i), np.uintp(start) + j] = beta[j] * (leader - centre)
+            _decode_block(code, codes, row, block, bit + block * code.n_bits, lanes, digits, point)
+            square = digits[0] - digits[0]
+            for i in range(BLOCK):
+                if i < code.dimension:
+                    store(panels, (panel, first + block * code.dimension + i, lane), point[i])
+                    square = square + point[i] * point[i]
+            total = total + cast(square, np.float64)
+        store(sums, 0, total)
+        for j in range(min(LANES, codes.shape[0] - row)):
+            energy[row + j] += sums[j]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def multiply_blocks(code, codes, first, n_blocks, bit, vectors, products, energy):
+    """Multiply what n_blocks blocks of each row decode to by vectors, without keeping it.
+
+    Parameters
+    ----------
+    code, codes, first, n_blocks, bit
+        As in `decode_blocks`.
+    vectors : ndarray of shape (FEW_VECTORS, n_coordinates)
+        Of the dtype of the code's arrays.
+    products : float64 ndarray of shape (n_rows, FEW_VECTORS)
+        Added to.
+    energy : float64 ndarray of shape (n_rows,)
+        Added to: the squares of what each row decodes to.
+    """
+    lanes, sums = np.empty(LANES, np.uint64), np.empty((FEW_VECTORS + 1, LANES))
+    digits, point, totals = registers(code.q, 8), registers(code.q, 8), registers(1.0, 5)
+    for axis in range(BLOCK):
+        digits[axis] = splat(code.q - code.q)
+    for row in range(0, codes.shape[0], LANES):
+        for v in range(FEW_VECTORS + 1):
+            totals[v] = splat(0.0)
+        for block in range(n_blocks):
+            _decode_block(code, codes, row, block, bit + block * code.n_bits, lanes, digits, point)
+            place = first + block * code.dimension
+            square = digits[0] - digits[0]
+            for i in range(BLOCK):
+                if i < code.dimension:
+                    square = square + point[i] * point[i]
+            totals[FEW_VECTORS] = totals[FEW_VECTORS] + cast(square, np.float64)
+            for v in range(FEW_VECTORS):
+                product = digits[0] - digits[0]
+                for i in range(BLOCK):
+                    if i < code.dimension:
+                        product = product + point[i] * vectors[v, place + i]
+                totals[v] = totals[v] + cast(product, np.float64)
+        for v in range(FEW_VECTORS + 1):
+            store(sums, (v, 0), totals[v])
+        for j in range(min(LANES, codes.shape[0] - row)):
+            energy[row + j] += sums[FEW_VECTORS, j]
+            for v in range(FEW_VECTORS):
+                products[row + j, v] += sums[v, j]

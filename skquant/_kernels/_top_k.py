@@ -3,10 +3,10 @@
 import numpy as np
 from numba import njit
 
-CHUNK = 128
+from ._vectors import LANES, any_lane, inlined, load
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _push(distances, indices, query, distance, index):
     """Replace the root of a query's heap, whose root is its farthest (distance, index)."""
     k = distances.shape[1]
@@ -35,19 +35,23 @@ def _push(distances, indices, query, distance, index):
     indices[query, parent] = index
 
 
-@njit(cache=True, nogil=True)
-def _count_below(products, query, start, stop, offset, inverse, limit):
-    """Count the rows of a chunk whose product + offset * inverse is below a limit.
-
-    Unsigned indices and a narrow count let the compiler turn this into vector instructions.
-    """
-    count = np.int32(0)
-    for row in range(np.uintp(start), np.uintp(stop)):
-        count += np.int32(products[query, row] + offset[row] * inverse < limit)
-    return count
+@inlined
+def _scan(products, query, start, stop, weight, offset, first_row, distances, indices):
+    """Take some rows of a panel into a query's heap."""
+    for row in range(start, stop):
+        distance = offset[row] + weight * products[query, row]
+        if distance < distances[query, 0]:
+            _push(distances, indices, query, distance, first_row + row)
 
 
-@njit(cache=True, nogil=True)
+@inlined
+def _rough_limit(farthest, inverse, largest):
+    """Bound on product + offset / weight for what may be nearer, with room for rounding."""
+    bound = farthest * inverse
+    return np.float32(min(bound + 1e-6 * (abs(bound) + largest * inverse), 1e38))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def update_top_k(products, weight, offset, first_row, distances, indices):
     """Take a panel of products into the k nearest rows of each query.
 
@@ -75,16 +79,12 @@ def update_top_k(products, weight, offset, first_row, distances, indices):
         inverse = 1.0 / w if w > 0 else 1e30
         # Is single precision wide enough for the offsets, as they are and divided by the weight?
         single = largest == 0 or (1e-30 < largest < 1e30 and 1e-30 < largest * inverse < 1e30)
-        for start in range(0, n_rows, CHUNK):
-            stop = min(start + CHUNK, n_rows)
-            # Most chunks hold nothing near, and single precision can tell, with room for its error.
-            bound = distances[query, 0] * inverse
-            limit = np.float32(min(bound + 1e-6 * (abs(bound) + largest * inverse), 1e38))
-            if single and not _count_below(
-                products, query, start, stop, rough_offset, np.float32(inverse), limit
-            ):
-                continue
-            for row in range(np.uintp(start), np.uintp(stop)):
-                distance = offset[row] + w * products[query, row]
-                if distance < distances[query, 0]:
-                    _push(distances, indices, query, distance, first_row + np.int64(row))
+        whole = n_rows // LANES * LANES if single else 0
+        limit = _rough_limit(distances[query, 0], inverse, largest)
+        for row in range(0, whole, LANES):
+            # Most rows are far, and single precision can tell.
+            rough = load(products, (query, row)) + load(rough_offset, row) * np.float32(inverse)
+            if any_lane(rough < limit):
+                _scan(products, query, row, row + LANES, w, offset, first_row, distances, indices)
+                limit = _rough_limit(distances[query, 0], inverse, largest)
+        _scan(products, query, whole, n_rows, w, offset, first_row, distances, indices)

@@ -11,7 +11,7 @@ without bias. What remains of a panel is an offset and a factor for each row and
 
 import numpy as np
 
-from .._kernels._dispatch import centre_rows, scale_rows, update_top_k
+from .._kernels._dispatch import centre_rows, update_top_k
 from .._threads import run_in_threads, single_threaded_blas, thread_count
 
 CHUNK_ROWS = 2**14
@@ -44,13 +44,10 @@ def search(codes, queries, k, *, metric, n_jobs=None):
     """
     codec = codes._codec
     energy, centre_product = np.empty(len(queries)), np.empty(len(queries))
-    no_offset = np.zeros(len(queries))
-    centre_rows(queries, codec.mean, no_offset, energy, centre_product)
+    centre_rows(queries, codec.mean, np.zeros(len(queries)), energy, centre_product)
     length = np.sqrt(energy)
-    unit = np.empty(queries.shape, np.float32)
     inverse = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
-    scale_rows(queries, codec.mean, no_offset, inverse, unit)
-    coordinates = codec.to_coordinates(unit)
+    coordinates = codec.to_coordinates(queries, codec.mean, inverse)
 
     def search_part(chunks):
         return _search_chunks(codes, coordinates, length, chunks, k, metric)
@@ -76,12 +73,15 @@ def _search_chunks(codes, coordinates, length, chunks, k, metric):
     tile = np.empty(min(QUERY_BLOCK, len(coordinates)) * PANEL_ROWS, np.float32)
     for first in chunks * CHUNK_ROWS:
         packed = codes._rows[first : first + CHUNK_ROWS]
-        for rows, panel, decoded_norm, terms in codes._codec.decode_panels(packed, PANEL_ROWS):
+        decoded = codes._codec.decode_panels(packed, PANEL_ROWS)
+        for rows, panels, decoded_norm, terms in decoded:
+            n_rows = rows.stop - rows.start
             scale, offset = _scale_and_offset(terms, decoded_norm, metric)
+            panel = panels[0, :, :n_rows]
             panel *= scale.astype(np.float32)
             for start in range(0, len(coordinates), QUERY_BLOCK):
                 block = slice(start, start + QUERY_BLOCK)
-                shape = len(coordinates[block]), panel.shape[1]
+                shape = len(coordinates[block]), n_rows
                 products = tile[: shape[0] * shape[1]].reshape(shape)
                 np.matmul(coordinates[block], panel, out=products)
                 update_top_k(

@@ -1,0 +1,521 @@
+"""Vectors of 32 lanes as ordinary values inside Numba functions.
+
+A kernel that handles 32 rows at a time reads like one that handles a single row: arithmetic,
+comparisons and the functions below work lane by lane. They are written in LLVM's own vector
+instructions, which every target has, so one source serves AVX-512, AVX2, NEON and plain SSE2.
+
+Scalars join an operation at the vector's precision. Fused multiply-add is never used: a row's code
+must not depend on the machine.
+"""
+
+import operator
+import sys
+
+from llvmlite import ir
+from numba import njit
+from numba.core import cgutils, types
+from numba.extending import lower_builtin, models, register_model, type_callable
+
+LANES = 32  # two registers of AVX-512: enough to hide the latency of a chain of instructions
+# For functions of vectors: they become part of the kernels that call them.
+inlined = njit(
+    forceinline=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True,
+    error_model="numpy",
+)  # fmt: skip
+_FLOATS = (types.float32, types.float64)
+
+
+class Vector(types.Type):
+    """The type of a vector; a mask has the dtype `types.boolean`."""
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+        super().__init__(f"Vector({dtype})")
+
+
+class Registers(types.Type):
+    """The type of a short list of vectors that the compiler keeps in registers where it can."""
+
+    def __init__(self, dtype, count):
+        self.vector = Vector(dtype)
+        self.count = count
+        super().__init__(f"Registers({dtype}, {count})")
+
+
+def _llvm(dtype):
+    """Give the LLVM type of a vector."""
+    if dtype in _FLOATS:
+        lane = ir.FloatType() if dtype == types.float32 else ir.DoubleType()
+    else:
+        lane = ir.IntType(1 if dtype == types.boolean else dtype.bitwidth)
+    return ir.VectorType(lane, LANES)
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, dmm, fe_type):
+        super().__init__(dmm, fe_type, _llvm(fe_type.dtype))
+
+
+@register_model(Registers)
+class _RegistersModel(models.PrimitiveModel):
+    def __init__(self, dmm, fe_type):
+        array = ir.ArrayType(_llvm(fe_type.vector.dtype), fe_type.count)
+        super().__init__(dmm, fe_type, ir.PointerType(array))
+
+
+def _splat(builder, scalar):
+    """Copy a scalar to all lanes."""
+    vector = ir.Constant(ir.VectorType(scalar.type, LANES), ir.Undefined)
+    vector = builder.insert_element(vector, scalar, ir.Constant(ir.IntType(32), 0))
+    order = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    return builder.shuffle_vector(vector, vector, order)
+
+
+def _operands(context, builder, dtype, sig, args):
+    """Bring the operands to vectors of a dtype."""
+    return [
+        arg
+        if isinstance(kind, Vector)
+        else _splat(builder, context.cast(builder, arg, kind, dtype))
+        for kind, arg in zip(sig.args, args, strict=True)
+    ]
+
+
+def _common_dtype(kinds):
+    """Find the dtype of the vectors among operands; None where there is none or they differ."""
+    dtypes = {kind.dtype for kind in kinds if isinstance(kind, Vector)}
+    rest = [kind for kind in kinds if not isinstance(kind, Vector)]
+    if len(dtypes) != 1 or not all(isinstance(kind, types.Number) for kind in rest):
+        return None
+    return dtypes.pop()
+
+
+def _define_operator(function, arity, emit, *, gives_mask=False):
+    """Define an operator or a function lane by lane.
+
+    `emit(builder, dtype, *operands)` gives the LLVM value.
+    """
+
+    @type_callable(function)
+    def typer(context):
+        def infer(*kinds):
+            dtype = _common_dtype(kinds) if len(kinds) == arity else None
+            if dtype is not None:
+                return Vector(types.boolean) if gives_mask else Vector(dtype)
+
+        return (lambda a: infer(a)) if arity == 1 else (lambda a, b: infer(a, b))
+
+    def lower(context, builder, sig, args):
+        dtype = _common_dtype(sig.args)
+        return emit(builder, dtype, *_operands(context, builder, dtype, sig, args))
+
+    kinds = [(Vector,)] if arity == 1 else [
+        (Vector, Vector), (Vector, types.Number), (types.Number, Vector)
+    ]  # fmt: skip
+    for kind in kinds:
+        lower_builtin(function, *kind)(lower)
+
+
+def _arithmetic(name, name_of_integers):
+    def emit(builder, dtype, a, b):
+        return getattr(builder, name if dtype in _FLOATS else name_of_integers)(a, b)
+
+    return emit
+
+
+def _comparison(symbol):
+    def emit(builder, dtype, a, b):
+        if dtype in _FLOATS:
+            compare = builder.fcmp_unordered if symbol == "!=" else builder.fcmp_ordered
+        else:
+            compare = builder.icmp_signed if dtype.signed else builder.icmp_unsigned
+        return compare(symbol, a, b)
+
+    return emit
+
+
+def _intrinsic(name):
+    """Call an intrinsic of LLVM for floats."""
+
+    def emit(builder, dtype, *operands):
+        lane = "f32" if dtype == types.float32 else "f64"
+        vector = operands[0].type
+        kind = ir.FunctionType(vector, [vector] * len(operands))
+        full_name = f"llvm.{name}.v{LANES}{lane}"
+        return builder.call(
+            cgutils.get_or_insert_function(builder.module, kind, full_name), operands
+        )
+
+    return emit
+
+
+def _choice(symbol):
+    """Choose between two operands by a comparison: minimum or maximum, NaN aside."""
+
+    def emit(builder, dtype, a, b):
+        return builder.select(_comparison(symbol)(builder, dtype, a, b), a, b)
+
+    return emit
+
+
+def _flip(builder, dtype, a, b):
+    integer = _llvm(types.int32 if dtype == types.float32 else types.int64)
+    sign = ir.Constant(integer, [1 << (dtype.bitwidth - 1)] * LANES)
+    flipped = builder.and_(builder.bitcast(b, integer), sign)
+    return builder.bitcast(builder.xor(builder.bitcast(a, integer), flipped), a.type)
+
+
+def flip(a, b):
+    """Change the sign of a where that of b is set."""
+
+
+def rint(x):
+    """Round to the nearest integer, ties to even."""
+
+
+def floor(x):
+    """Round down."""
+
+
+def least(a, b):
+    """Smaller of two, the second where they do not compare."""
+
+
+def most(a, b):
+    """Larger of two, the second where they do not compare."""
+
+
+_define_operator(operator.add, 2, _arithmetic("fadd", "add"))
+_define_operator(operator.sub, 2, _arithmetic("fsub", "sub"))
+_define_operator(operator.mul, 2, _arithmetic("fmul", "mul"))
+_define_operator(operator.truediv, 2, _arithmetic("fdiv", None))
+_define_operator(operator.and_, 2, _arithmetic(None, "and_"))
+_define_operator(operator.or_, 2, _arithmetic(None, "or_"))
+_define_operator(operator.xor, 2, _arithmetic(None, "xor"))
+_define_operator(operator.lshift, 2, _arithmetic(None, "shl"))
+_define_operator(operator.rshift, 2, _arithmetic(None, "lshr"))
+_define_operator(operator.invert, 1, lambda builder, dtype, a: builder.not_(a))
+_define_operator(operator.neg, 1, lambda builder, dtype, a: builder.fneg(a))
+_define_operator(flip, 2, _flip)
+_define_operator(abs, 1, _intrinsic("fabs"))
+_define_operator(rint, 1, _intrinsic("rint"))
+_define_operator(floor, 1, _intrinsic("floor"))
+_define_operator(least, 2, _choice("<"))
+_define_operator(most, 2, _choice(">"))
+for _function, _symbol in [
+    (operator.lt, "<"), (operator.le, "<="), (operator.gt, ">"), (operator.ge, ">="),
+    (operator.eq, "=="), (operator.ne, "!="),
+]:  # fmt: skip
+    _define_operator(_function, 2, _comparison(_symbol), gives_mask=True)
+
+
+def where(mask, a, b):
+    """Take a in the lanes of the mask and b in the others."""
+
+
+@type_callable(where)
+def _type_where(context):
+    def infer(mask, a, b):
+        dtype = _common_dtype((a, b))
+        if mask == Vector(types.boolean) and dtype is not None:
+            return Vector(dtype)
+
+    return infer
+
+
+@lower_builtin(where, Vector, types.Any, types.Any)
+def _lower_where(context, builder, sig, args):
+    mask, *rest = args
+    kinds = sig.return_type(*sig.args[1:])
+    return builder.select(mask, *_operands(context, builder, sig.return_type.dtype, kinds, rest))
+
+
+def splat(scalar):
+    """Copy a scalar to all lanes."""
+
+
+@type_callable(splat)
+def _type_splat(context):
+    return lambda scalar: Vector(scalar) if isinstance(scalar, types.Number) else None
+
+
+@lower_builtin(splat, types.Number)
+def _lower_splat(context, builder, sig, args):
+    return _splat(builder, args[0])
+
+
+def cast(vector, like):
+    """Convert to a dtype, such as ``np.float64``, or to a scalar's type; truncate to integers."""
+
+
+@type_callable(cast)
+def _type_cast(context):
+    def infer(vector, like):
+        dtype = like.instance_type if isinstance(like, types.NumberClass) else like
+        if isinstance(vector, Vector) and isinstance(dtype, types.Number):
+            return Vector(dtype)
+
+    return infer
+
+
+@lower_builtin(cast, Vector, types.Any)
+def _lower_cast(context, builder, sig, args):
+    old, new, vector = sig.args[0].dtype, sig.return_type.dtype, args[0]
+    kind = _llvm(new)
+    if old == new:
+        return vector
+    if old == types.boolean:
+        vector = builder.zext(vector, _llvm(types.int32))
+        old = types.int32
+    if old in _FLOATS and new in _FLOATS:
+        wider = new.bitwidth > old.bitwidth
+        return builder.fpext(vector, kind) if wider else builder.fptrunc(vector, kind)
+    if old in _FLOATS:
+        return builder.fptosi(vector, kind) if new.signed else builder.fptoui(vector, kind)
+    if new in _FLOATS:
+        return builder.sitofp(vector, kind) if old.signed else builder.uitofp(vector, kind)
+    if new.bitwidth < old.bitwidth:
+        return builder.trunc(vector, kind)
+    if new.bitwidth == old.bitwidth:
+        return vector
+    return builder.sext(vector, kind) if old.signed else builder.zext(vector, kind)
+
+
+def bits(vector):
+    """Reinterpret floats as integers of the same width."""
+
+
+@type_callable(bits)
+def _type_bits(context):
+    def infer(vector):
+        if isinstance(vector, Vector) and vector.dtype in _FLOATS:
+            return Vector(types.int32 if vector.dtype == types.float32 else types.int64)
+
+    return infer
+
+
+def from_bits(vector):
+    """Undo `bits`."""
+
+
+@type_callable(from_bits)
+def _type_from_bits(context):
+    def infer(vector):
+        if vector in (Vector(types.int32), Vector(types.int64)):
+            return Vector(types.float32 if vector.dtype == types.int32 else types.float64)
+
+    return infer
+
+
+@lower_builtin(bits, Vector)
+@lower_builtin(from_bits, Vector)
+def _lower_bits(context, builder, sig, args):
+    return builder.bitcast(args[0], _llvm(sig.return_type.dtype))
+
+
+def any_lane(mask):
+    """Whether any lane of a mask is set."""
+
+
+@type_callable(any_lane)
+def _type_any_lane(context):
+    return lambda mask: types.boolean if mask == Vector(types.boolean) else None
+
+
+@lower_builtin(any_lane, Vector)
+def _lower_any_lane(context, builder, sig, args):
+    bits = builder.bitcast(args[0], ir.IntType(LANES))
+    return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
+
+
+def load(array, index):
+    """Read as many neighbours as lanes along the last axis of a C-contiguous array, unchecked."""
+
+
+def store(array, index, vector):
+    """Write as many neighbours as lanes along the last axis of a C-contiguous array, unchecked."""
+
+
+def _is_index(array, index):
+    return (
+        isinstance(array, types.Array)
+        and array.layout == "C"
+        and (isinstance(index, types.Integer) if array.ndim == 1 else
+             isinstance(index, types.BaseTuple) and len(index) == array.ndim)
+    )  # fmt: skip
+
+
+@type_callable(load)
+def _type_load(context):
+    return lambda array, index: Vector(array.dtype) if _is_index(array, index) else None
+
+
+@type_callable(store)
+def _type_store(context):
+    def infer(array, index, vector):
+        if _is_index(array, index) and array.mutable and vector == Vector(array.dtype):
+            return types.void
+
+    return infer
+
+
+def _pointer(context, builder, sig, args, kind):
+    """Point to an element of an array, as a value of another LLVM type."""
+    array_type, index_type = sig.args[:2]
+    array = context.make_array(array_type)(context, builder, args[0])
+    if array_type.ndim == 1:
+        indices = [context.cast(builder, args[1], index_type, types.intp)]
+    else:
+        indices = [
+            context.cast(builder, index, one_type, types.intp)
+            for index, one_type in zip(
+                cgutils.unpack_tuple(builder, args[1]), index_type, strict=True
+            )
+        ]
+    element = cgutils.get_item_pointer(
+        context, builder, array_type, array, indices, wraparound=False
+    )
+    return builder.bitcast(element, ir.PointerType(kind))
+
+
+@lower_builtin(load, types.Array, types.Any)
+def _lower_load(context, builder, sig, args):
+    kind = _llvm(sig.return_type.dtype)
+    value = builder.load(_pointer(context, builder, sig, args, kind))
+    value.align = sig.args[0].dtype.bitwidth // 8
+    return value
+
+
+@lower_builtin(store, types.Array, types.Any, Vector)
+def _lower_store(context, builder, sig, args):
+    kind = _llvm(sig.args[2].dtype)
+    written = builder.store(args[2], _pointer(context, builder, sig, args, kind))
+    written.align = sig.args[0].dtype.bitwidth // 8
+    return context.get_dummy_value()
+
+
+def load_words(codes, index):
+    """Read eight bytes of as many rows as lanes as little-endian uint64, unchecked.
+
+    `index` is the place in the first row of a C-contiguous array of bytes. The words go straight to
+    the lanes: by way of memory a vector would wait for all that was done before.
+    """
+
+
+@type_callable(load_words)
+def _type_load_words(context):
+    def infer(codes, index):
+        if _is_index(codes, index) and codes.dtype == types.uint8 and codes.ndim == 2:
+            return Vector(types.uint64)
+
+    return infer
+
+
+@lower_builtin(load_words, types.Array, types.Any)
+def _lower_load_words(context, builder, sig, args):
+    array = context.make_array(sig.args[0])(context, builder, args[0])
+    stride = builder.extract_value(array.strides, 0)
+    place = _pointer(context, builder, sig, args, ir.IntType(8))
+    words = ir.Constant(_llvm(types.uint64), ir.Undefined)
+    for lane in range(LANES):
+        word = builder.load(builder.bitcast(place, ir.PointerType(ir.IntType(64))))
+        word.align = 1
+        word = word if sys.byteorder == "little" else builder.bswap(word)
+        words = builder.insert_element(words, word, ir.Constant(ir.IntType(32), lane))
+        place = builder.gep(place, [stride])
+    return words
+
+
+def registers(like, count):
+    """Make a list of vectors of a scalar's type, of unspecified values; `count` is a literal."""
+
+
+@type_callable(registers)
+def _type_registers(context):
+    def infer(like, count):
+        if isinstance(like, types.Number) and isinstance(count, types.IntegerLiteral):
+            return Registers(like, count.literal_value)
+
+    return infer
+
+
+@lower_builtin(registers, types.Number, types.IntegerLiteral)
+def _lower_registers(context, builder, sig, args):
+    kind = sig.return_type
+    array = ir.ArrayType(_llvm(kind.vector.dtype), kind.count)
+    return cgutils.alloca_once(builder, array)
+
+
+@type_callable(operator.getitem)
+def _type_getitem(context):
+    def infer(block, index):
+        if isinstance(block, Registers) and isinstance(index, types.Integer):
+            return block.vector
+
+    return infer
+
+
+@type_callable(operator.setitem)
+def _type_setitem(context):
+    def infer(block, index, vector):
+        if isinstance(block, Registers) and vector == block.vector:
+            return types.void
+
+    return infer
+
+
+def _register(context, builder, block, index, index_type):
+    index = context.cast(builder, index, index_type, types.intp)
+    return builder.gep(block, [ir.Constant(index.type, 0), index], inbounds=True)
+
+
+@lower_builtin(operator.getitem, Registers, types.Integer)
+def _lower_getitem(context, builder, sig, args):
+    return builder.load(_register(context, builder, args[0], args[1], sig.args[1]))
+
+
+@lower_builtin(operator.setitem, Registers, types.Integer, Vector)
+def _lower_setitem(context, builder, sig, args):
+    builder.store(args[2], _register(context, builder, args[0], args[1], sig.args[1]))
+    return context.get_dummy_value()
+
+
+def transpose(block):
+    """Transpose as many vectors as lanes, in place."""
+
+
+@type_callable(transpose)
+def _type_transpose(context):
+    def infer(block):
+        if isinstance(block, Registers) and block.count == LANES:
+            return types.void
+
+    return infer
+
+
+@lower_builtin(transpose, Registers)
+def _lower_transpose(context, builder, sig, args):
+    index = ir.IntType(64)
+    places = [
+        builder.gep(args[0], [ir.Constant(index, 0), ir.Constant(index, i)], inbounds=True)
+        for i in range(LANES)
+    ]
+    vectors = [builder.load(place) for place in places]
+    # Perfect shuffles: interleaving row i with row i + 8, four times, exchanges the axes.
+    halves = [
+        ir.Constant(
+            ir.VectorType(ir.IntType(32), LANES),
+            [start + i // 2 + LANES * (i % 2) for i in range(LANES)],
+        )
+        for start in (0, LANES // 2)
+    ]
+    for _ in range(LANES.bit_length() - 1):
+        vectors = [
+            builder.shuffle_vector(vectors[i], vectors[i + LANES // 2], half)
+            for i in range(LANES // 2)
+            for half in halves
+        ]
+    for vector, place in zip(vectors, places, strict=True):
+        builder.store(vector, place)
+    return context.get_dummy_value()
