@@ -14,7 +14,9 @@ from functools import cached_property
 import numpy as np
 from sklearn.utils import gen_batches
 
+from ._entropy_code import EntropyRowCode, switching_rate
 from ._kernels._dispatch import centre_rows, gather_rows, scale_rows
+from ._kernels._vectors import LANES
 from ._panels import empty_panels, empty_wide_panel, put_rows
 from ._rotation import KINDS
 from ._row_code import RowCode, spend_bits
@@ -38,7 +40,7 @@ class Codec:
         T.
     kept : intp ndarray of shape (n_coordinates,) or None
         The rotated coordinates that are coded; None means all.
-    row_code : RowCode
+    row_code : RowCode or EntropyRowCode
         The code of the coordinates.
     terms : TermLayout
         The row terms.
@@ -88,7 +90,7 @@ class Codec:
     @property
     def arrays(self):
         """The arrays that define the codec, by name."""
-        arrays = {"scales": np.concatenate([s.code.scales for s in self.row_code.segments])}
+        arrays = dict(self.row_code.arrays)
         if self.terms.center == "features":
             arrays["mean"] = self.mean
         if self.rotation is not None:
@@ -98,20 +100,21 @@ class Codec:
         return arrays
 
     def with_dither(self, seed):
-        """Give the same codec with a subtractive dither.
+        """Give the same codec with a subtractive dither."""
+        return replace(self, dither_seed=seed).calibrated()
 
-        What the code loses on Gaussian rows then depends on the dither, and is measured on some.
-        """
-        dithered = replace(self, dither_seed=seed)
+    def calibrated(self):
+        """Give the same codec with the alignment that its code has on a few Gaussian rows."""
         n_kept = self.row_code.n_coordinates
-        panels = empty_panels(max(64, SAMPLE_FLOATS // n_kept), n_kept)
+        panels = empty_panels(max(LANES, SAMPLE_FLOATS // n_kept), n_kept)
         panels[:] = np.random.RandomState(0).standard_normal(panels.shape)
-        codes = np.zeros((panels.shape[0] * panels.shape[2], self.row_code.n_bytes), np.uint8)
-        inner, square = self.row_code.encode(panels, codes, dithered.dither).T
-        energy = np.einsum("pij,pij->pj", panels, panels).ravel()
-        aligned = np.mean(inner**2 / np.maximum(square * energy, 1e-30))
+        energy = np.einsum("pij,pij->pj", panels, panels)
+        panels *= np.sqrt(n_kept / energy)[:, None]
+        codes = np.zeros((energy.size, self.row_code.n_bytes), np.uint8)
+        inner, square = self.row_code.encode(panels, codes, self.dither).T
+        aligned = np.mean(inner**2 / np.maximum(square * n_kept, 1e-30))
         alignment = float(np.sqrt(n_kept / self.n_features * aligned))
-        return replace(dithered, terms=replace(self.terms, gaussian_alignment=alignment))
+        return replace(self, terms=replace(self.terms, gaussian_alignment=alignment))
 
     def shares_coordinates(self, other):
         """Tell whether the code words of both stand for the same coordinates of a row."""
@@ -269,7 +272,9 @@ class Codec:
         return rows
 
 
-def make_codec(mean, spread, *, bits, lattice, rotation, center, objective, random_state):
+def make_codec(
+    mean, spread, *, bits, lattice, rotation, center, objective, random_state, coding="fixed"
+):
     """Draw a codec.
 
     Parameters
@@ -287,6 +292,7 @@ def make_codec(mean, spread, *, bits, lattice, rotation, center, objective, rand
         Whether to code as many coordinates as the bits pay for, or the number that is best for
         products of two compressed matrices.
     random_state : RandomState
+    coding : {"fixed", "entropy"}, default="fixed"
 
     Returns
     -------
@@ -295,7 +301,7 @@ def make_codec(mean, spread, *, bits, lattice, rotation, center, objective, rand
     Raises
     ------
     ValueError
-        If the bits of a row do not pay for a single coordinate.
+        If the bits of a row do not pay for a single coordinate, or the lattice has no such coding.
     """
     n_features = len(mean)
     n_bits = int(min(bits, MAX_BITS_PER_ENTRY) * n_features + 1e-9)
@@ -305,14 +311,16 @@ def make_codec(mean, spread, *, bits, lattice, rotation, center, objective, rand
             f"bits must be at least {1 / n_features:.3g}."
         )
     drawn = None if rotation is None else KINDS[rotation].draw(n_features, random_state)
-    row_code = _choose_row_code(lattice, n_features, n_bits, objective)
+    choose = _choose_row_code if coding == "fixed" else _choose_entropy_code
+    row_code = choose(lattice, n_features, n_bits, objective)
     n_kept, kept = row_code.n_coordinates, None
     if n_kept < n_features:
         kept = np.sort(random_state.permutation(n_features)[:n_kept])
     distortion = 1 - n_kept / n_features * (1 - row_code.distortion)
     centre_ratio = np.linalg.norm(mean) / spread if spread > 0 else np.inf
     terms = TermLayout.choose(center, n_features, distortion, centre_ratio)
-    return Codec(mean, drawn, kept, row_code, terms)
+    codec = Codec(mean, drawn, kept, row_code, terms)
+    return codec if coding == "fixed" else codec.calibrated()
 
 
 def _choose_row_code(lattice, n_features, n_bits, objective):
@@ -329,6 +337,19 @@ def _choose_row_code(lattice, n_features, n_bits, objective):
         counts |= {int(n_bits / rate) for rate in rates} & set(range(1, most))
     codes = [spend_bits(lattice, count, n_bits) for count in sorted(counts)]
     return max(codes, key=lambda code: code.n_coordinates * (1 - code.distortion) ** 2)
+
+
+def _choose_entropy_code(lattice, n_features, n_bits, objective):
+    """Choose the coordinates to code and their code; a row takes whole bytes."""
+    if n_bits < 8:
+        raise ValueError(
+            f'coding="entropy" takes whole bytes a row, but bits comes to {n_bits} bits for '
+            f"n_features = {n_features}; bits must be at least {8 / n_features:.3g}."
+        )
+    n_bytes, n_kept = n_bits // 8, n_features
+    if objective == "product":
+        n_kept = min(n_features, max(1, round(8 * n_bytes / switching_rate(lattice.name))))
+    return EntropyRowCode.choose(lattice.name, n_kept, n_bytes)
 
 
 def _require_moderate(sizes):

@@ -8,17 +8,44 @@ import numpy as np
 
 from ._codebook import ShortestPointCode
 from ._codec import Codec
+from ._entropy_code import MAX_SPREAD, MIN_SPREAD, EntropyRowCode
 from ._nested_code import NestedLatticeCode, Repeated, count_scales, fill_block
 from ._rotation import KINDS
 from ._row_code import RowCode, Segment
 from ._row_terms import TermLayout
 from ._scales import MAX_BITS_PER_ENTRY
+from ._trellis_code import TRELLIS_CODES
 from .lattices import LATTICES, Z, get_lattice
 
 
 def codec_to_file(codec):
     """Describe a codec by a dictionary of JSON types; `Codec.arrays` is the rest of it."""
-    segments = [
+    if isinstance(codec.row_code, EntropyRowCode):
+        row_code = codec.row_code
+        code = {
+            "entropy_code": {
+                "lattice": row_code.lattice,
+                "n_coordinates": int(row_code.n_coordinates),
+                "n_bytes": int(row_code.n_bytes),
+                "spread": int(row_code.spread),
+            }
+        }
+    else:
+        code = {"segments": _segments_to_file(codec.row_code)}
+    return {
+        "n_features": codec.n_features,
+        "center": codec.terms.center,
+        "mantissa": codec.terms.mantissa,
+        "cosine_bits": codec.terms.cosine_bits,
+        "gaussian_alignment": codec.terms.gaussian_alignment,
+        "rotation": None if codec.rotation is None else codec.rotation.kind,
+        "dither_seed": codec.dither_seed,
+        **code,
+    }
+
+
+def _segments_to_file(row_code):
+    return [
         {
             "lattice": _name(s.code.lattice.lattice),
             "generator": np.asarray(s.code.lattice.lattice.generator, float).tolist(),
@@ -29,18 +56,8 @@ def codec_to_file(codec):
             "distortion": float(s.code.distortion),
             "n_blocks": int(s.n_blocks),
         }
-        for s in codec.row_code.segments
+        for s in row_code.segments
     ]
-    return {
-        "n_features": codec.n_features,
-        "center": codec.terms.center,
-        "mantissa": codec.terms.mantissa,
-        "cosine_bits": codec.terms.cosine_bits,
-        "gaussian_alignment": codec.terms.gaussian_alignment,
-        "rotation": None if codec.rotation is None else codec.rotation.kind,
-        "dither_seed": codec.dither_seed,
-        "segments": segments,
-    }
 
 
 def codec_from_file(meta, arrays, row_bytes, lattice=None):
@@ -83,7 +100,10 @@ def _rebuild(meta, arrays, row_bytes, lattice):
     )
     kind = _choice(meta, "rotation", (*KINDS, None))
     # Rows and kept coordinates prove n_features before anything of that size is made.
-    row_code = _rebuild_row_code(meta["segments"], arrays["scales"], lattice)
+    if "entropy_code" in meta:
+        row_code = _rebuild_entropy_code(meta["entropy_code"])
+    else:
+        row_code = _rebuild_row_code(meta["segments"], arrays["scales"], lattice)
     _require(row_code.n_bytes + terms.n_bytes == row_bytes, "row width")
     kept = None
     if row_code.n_coordinates != n_features:
@@ -141,6 +161,16 @@ def _rebuild_row_code(entries, scales, own_lattice):
         first, bit, used = first + n_blocks * d, bit + n_blocks * n_bits, used + n_scales
     _require(used == len(scales), "scales")
     return RowCode(tuple(segments))
+
+
+def _rebuild_entropy_code(entry):
+    n_coordinates = _integer(entry, "n_coordinates", 1, 2**31)
+    return EntropyRowCode(
+        _choice(entry, "lattice", TRELLIS_CODES),
+        n_coordinates,
+        _integer(entry, "n_bytes", 1, 2 * n_coordinates),
+        _integer(entry, "spread", MIN_SPREAD, MAX_SPREAD),
+    )
 
 
 def _has_shortest_point_code(lattice, n_bits):

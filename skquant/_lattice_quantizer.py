@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._codec import make_codec
 from ._sklearn_compat import HasMethods, Interval, StrOptions, fit_context, validate_data
 from ._threads import run_in_threads, single_threaded_blas
+from ._trellis_code import TRELLIS_CODES, trellis_code
 from .lattices import LATTICES, get_lattice
 from .quantized_matrix import QuantizedMatrix
 
@@ -27,15 +28,18 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Budget of bits per feature for the code words of a row, a ceiling; row terms come on top,
         see `bits_per_feature_`. Up to 16 bits are used. Between the rates of two codes the blocks
         of a row mix them; below one bit only a random share of the rotated coordinates is coded.
-    lattice : {"Z", "A2", "D4", "E8"} or lattice object, default="E8"
-        The lattice. An object of your own needs what `skquant.lattices.Lattice` has, and is served
-        by slower NumPy code.
+    lattice : {"Z", "A2", "D4", "E8", "Leech", "Trellis"} or lattice object, default="E8"
+        The lattice. "Leech" and "Trellis", a trellis code of 256 states that is nearer to the bound
+        than any of the lattices, need ``coding="entropy"``. An object of your own needs what
+        `skquant.lattices.Lattice` has and ``coding="fixed"``, and is served by slower NumPy code.
     rotation : {"hadamard", "orthogonal", None}, default="hadamard"
         "hadamard" takes random signs and fast Walsh-Hadamard transforms, "orthogonal" a dense
         matrix drawn from the Haar measure. None does not rotate: the codes then
         fit only data whose coordinates are alike already.
-    coding : {"fixed"}, default="fixed"
-        "fixed" gives every block of every row its own fixed bits, for random access.
+    coding : {"fixed", "entropy"}, default="fixed"
+        "fixed" gives every block of every row its own fixed bits and is fast to search.
+        "entropy" codes all points of the lattice by their probability into rows of a fixed size:
+        nearer to the bound, and slower.
     center : {"features", "rows", False}, default="features"
         What is subtracted first: the mean of each feature, which becomes part of the codec; the
         mean of each row, which becomes a row term; or nothing.
@@ -92,9 +96,9 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "bits": [Interval(Real, 0, None, closed="neither")],
-        "lattice": [StrOptions(set(LATTICES)), HasMethods("closest_point")],
+        "lattice": [StrOptions(set(LATTICES) | set(TRELLIS_CODES)), HasMethods("closest_point")],
         "rotation": [StrOptions({"hadamard", "orthogonal"}), None],
-        "coding": [StrOptions({"fixed"})],
+        "coding": [StrOptions({"fixed", "entropy"})],
         "center": [StrOptions({"features", "rows"}), "boolean"],
         "objective": [StrOptions({"reconstruction", "product"})],
         "output": [StrOptions({"dequantized", "codes"})],
@@ -155,7 +159,7 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         mean, spread = np.zeros(X.shape[1]), 0.0
         if self.center == "features":
             mean, spread = _mean_and_spread(X)
-        self.lattice_ = get_lattice(self.lattice)
+        self.lattice_ = self._choose_lattice()
         self._codec = make_codec(
             mean,
             spread,
@@ -165,8 +169,21 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             center=self.center,
             objective=self.objective,
             random_state=check_random_state(self.random_state),
+            coding=self.coding,
         )
         return self
+
+    def _choose_lattice(self):
+        if self.coding == "fixed":
+            if self.lattice in ("Leech", "Trellis"):
+                raise ValueError(f'lattice={self.lattice!r} needs coding="entropy".')
+            return get_lattice(self.lattice)
+        if self.lattice not in TRELLIS_CODES:
+            raise ValueError(
+                f'coding="entropy" is for lattices of the package, {sorted(TRELLIS_CODES)}; '
+                f"got {self.lattice!r}."
+            )
+        return trellis_code(self.lattice)
 
     def transform(self, X):
         """Quantize rows.
@@ -307,7 +324,10 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     @property
     def scales_(self):
         """The scales of each code that the blocks of a row use."""
-        return [_read_only(segment.code.scales) for segment in self._codec.row_code.segments]
+        row_code = self._codec.row_code
+        if self.coding == "entropy":
+            return [_read_only(row_code.steps[:1])]
+        return [_read_only(segment.code.scales) for segment in row_code.segments]
 
     def get_feature_names_out(self, input_features=None):
         """Get the names of the output features.

@@ -56,6 +56,11 @@ class RowCode:
         return last.first + last.n_blocks * last.code.dimension
 
     @property
+    def arrays(self):
+        """The arrays that define the code, by name."""
+        return {"scales": np.concatenate([s.code.scales for s in self.segments])}
+
+    @property
     def n_bytes(self):
         """Bytes of a row."""
         last = self.segments[-1]
