@@ -15,6 +15,8 @@ QUANTIZERS = [
     LatticeQuantizer(bits=2.7, lattice="A2", rotation="orthogonal", center="rows"),
     LatticeQuantizer(bits=8, lattice=D4(), center=False, n_jobs=2),
     LatticeQuantizer(bits=3, output="codes"),
+    LatticeQuantizer(coding="entropy"),
+    LatticeQuantizer(bits=9, lattice="Trellis", coding="entropy", objective="product"),
 ]
 CLASSIFIERS = [
     QuantizedKNeighborsClassifier(),
