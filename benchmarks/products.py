@@ -1,75 +1,90 @@
-"""Products of two compressed Gaussian matrices against the bound, and the speed of entropy coding.
+"""Products of compressed matrices: their error against the bound, and their speed.
 
-Rows of 1024 independent N(0, 1) entries, both sides compressed to R bits an entry, of which 16 bits
-a row are left for row terms. D is the squared error of the least-squares reconstruction over the
-squares of the rows, and "product" the mean squared error of `A_q @ B_q.T`, each entry over
-‖a‖²‖b‖²/n, divided by Γ(R) (Ordentlich and Polyanskiy, arXiv:2410.13780). Where the bits do not pay
-for all coordinates, the same random share of both sides is coded. Speeds are of float32 on one
-thread: encoding with the search for the gains, and decoding.
+"products": rows of 1024 independent N(0, 1) entries, both sides compressed to R bits an entry, row
+terms included, with ``center=False, objective="product"``. D is the squared error of the
+reconstruction over the squares of the rows. The mean squared error of `A_q @ B_q.T`, of a pair of
+rows ‖a‖²‖b‖²/n as unit, stands over Γ(R) (Ordentlich and Polyanskiy, arXiv:2410.13780), and what
+`matmul` predicts for it over the error. Speeds are of float32 on one thread.
+
+"product_speed": products with float32 matrices and with each other, on one thread, against NumPy on
+the matrices that were compressed; medians, all in turn.
 
     python benchmarks/products.py
 """
 
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from datasets import gaussian
-from report import Table, show, timed
+from report import Table, show, time_in_turn, timed
+from threadpoolctl import threadpool_limits
 
-from skquant._entropy_code import EntropyRowCode, switching_rate
-from skquant._panels import empty_panels, put_rows, take_rows
+from skquant import LatticeQuantizer, matmul
 from skquant.theory import gamma
 
 N_FEATURES = 1024
-TERM_BYTES = 2
+TERM_BITS = 16
 RATES = (0.25, 0.5, 0.75, 1, 2, 3, 4)
-LATTICES = ("Trellis", "Leech", "E8", "D4", "A2", "Z")
+CODES = [("entropy", name) for name in ("Trellis", "Leech", "E8", "D4", "A2", "Z")]
+FIXED_RATES = (1, 2.27, 3.27, 4.27)
 
 
-@dataclass
-class Side:
-    """What became of one matrix: its reconstruction, and the seconds it took."""
-
-    rows: np.ndarray
-    encode: float
-    decode: float
-
-
-def compress(row_code, rows, kept):
-    """Encode the kept coordinates of rows and decode them again."""
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    panels = empty_panels(len(rows), len(kept))
-    put_rows((rows / norms * np.sqrt(N_FEATURES))[:, kept].astype(np.float32), panels)
-    codes = np.zeros((len(rows), row_code.n_bytes), np.uint8)
-    moments, encode = timed(row_code.encode, panels, codes)
-    _, decode = timed(row_code.decode, codes, panels)
-    decoded = np.zeros(rows.shape)
-    decoded[:, kept] = take_rows(panels, len(rows))
-    decoded *= (moments[:, :1] / moments[:, 1:]) * norms / np.sqrt(N_FEATURES)
-    return Side(decoded, encode, decode)
-
-
-def measure(lattice, rate, a, b):
+def measure(coding, lattice, rate, A, B):
     """Measure one code at one rate: a row of the table."""
-    n_bytes = int(rate * N_FEATURES) // 8 - TERM_BYTES
-    n_kept = min(N_FEATURES, round(8 * n_bytes / switching_rate(lattice)))
-    kept = np.sort(np.random.default_rng(0).permutation(N_FEATURES)[:n_kept])
-    row_code = EntropyRowCode.choose(lattice, n_kept, n_bytes)
-    sides = [compress(row_code, rows, kept) for rows in (a, b)]
-    squares = np.outer((a**2).sum(axis=1), (b**2).sum(axis=1)) / N_FEATURES
-    error = np.mean((sides[0].rows @ sides[1].rows.T - a @ b.T) ** 2 / squares)
-    distortion = np.mean((sides[0].rows - a) ** 2) / np.mean(a**2)
-    speeds = [4e-6 * len(a) * n_kept / s for s in (sides[1].encode, sides[1].decode)]
-    return lattice, rate, n_kept, distortion, error, error / gamma(rate), *speeds
+    quantizer = LatticeQuantizer(
+        rate - TERM_BITS / N_FEATURES, lattice=lattice, coding=coding, center=False,
+        objective="product", random_state=0,
+    ).fit(A)  # fmt: skip
+    quantizer.compress(A[:64]).toarray()
+    A_q, encode = timed(quantizer.compress, A)
+    decoded, decode = timed(A_q.toarray)
+    product, std = matmul(A_q, quantizer.compress(B).T, return_std=True)
+    unit = np.outer((A**2).sum(axis=1), (B**2).sum(axis=1)) / N_FEATURES
+    error = np.mean((product - A @ B.T) ** 2 / unit)
+    distortion = np.sum((decoded - A) ** 2) / np.sum(A**2)
+    return (
+        lattice, coding, A_q.bits_per_entry, distortion, error / gamma(A_q.bits_per_entry),
+        np.mean(std**2 / unit) / error, A.nbytes / encode / 1e6, A.nbytes / decode / 1e9,
+    )  # fmt: skip
 
 
-def run(n_rows=1024):
+def errors(n_rows):
     """Measure every code at every rate."""
-    a, b = (gaussian(n_rows, N_FEATURES, seed=seed).astype(float) for seed in (0, 1))
-    rows = [measure(lattice, rate, a, b) for lattice in LATTICES for rate in RATES]
-    columns = [("lattice", ""), ("R", "g"), ("coordinates", "d"), ("D", ".4g"), ("error", ".4g")]
-    columns += [("error / Γ(R)", ".3f"), ("encode, MB/s", ".0f"), ("decode, MB/s", ".0f")]
-    return [Table("products", columns, rows)]
+    A, B = np.split(gaussian(2 * n_rows, N_FEATURES), 2)
+    runs = [(*code, rate) for code in CODES for rate in RATES]
+    runs += [("fixed", "E8", rate) for rate in FIXED_RATES]
+    columns = [("lattice", ""), ("coding", ""), ("R", ".3g"), ("D", ".4g")]
+    columns += [("error/Γ(R)", ".3f"), ("predicted/error", ".2f")]
+    columns += [("compress, MB/s", ".0f"), ("toarray, GB/s", ".2f")]
+    return Table("products", columns, [measure(*run, A, B) for run in runs])
+
+
+def speeds(repeats):
+    """Time products at 4 bits."""
+    A = gaussian(16384, 4096)
+    quantizer = LatticeQuantizer(4, center=False, random_state=0).fit(A[:64])
+    A_q, few, others = quantizer.compress(A), slice(2048), slice(2048, 4096)
+    v, M = gaussian(1, 4096)[0], gaussian(4096, 256)
+    pairs = [
+        ("A @ v, 16384 x 4096", partial(np.matmul, A, v), partial(A_q.__matmul__, v)),
+        ("A @ M, M 4096 x 256", partial(np.matmul, A, M), partial(A_q.__matmul__, M)),
+        ("A @ B.T, 2048 x 4096 each", partial(np.matmul, A[few], A[others].T),
+         partial(A_q[few].__matmul__, A_q[others].T)),
+    ]  # fmt: skip
+    with threadpool_limits(1):
+        calls = [call for _, *both in pairs for call in both]
+        seconds = np.median(time_in_turn(calls, repeats), axis=0)
+    results = [
+        (name, exact, ours, exact / ours)
+        for (name, *_), exact, ours in zip(pairs, seconds[::2], seconds[1::2], strict=True)
+    ]
+    columns = [("product", ""), ("NumPy, s", ".3f"), ("from codes, s", ".3f")]
+    return Table("product_speed", [*columns, ("times NumPy", ".2f")], results)
+
+
+def run(n_rows=512, repeats=5):
+    """Measure errors and speeds."""
+    return [errors(n_rows), speeds(repeats)]
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ SCRIPTS = [
     "memory",
     "agreement",
     "rotation_rounds",
+    "products",
 ]
 README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "benchmarks.rst"

@@ -43,6 +43,10 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     center : {"features", "rows", False}, default="features"
         What is subtracted first: the mean of each feature, which becomes part of the codec; the
         mean of each row, which becomes a row term; or nothing.
+    objective : {"reconstruction", "product"}, default="reconstruction"
+        What few bits are spent for. "product" codes fewer of the rotated coordinates better where
+        that lowers the error of products of two compressed matrices: below about one bit. The
+        error of reconstructions is larger then.
     output : {"dequantized", "codes"}, default="dequantized"
         What `transform` gives: the reconstruction, float features one for one, or the packed
         bytes of the rows.
@@ -266,8 +270,9 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         dither_seed : int, default=None
             A seed in [0, 2^32) turns on subtractive dither: a vector uniform over the Voronoi cell,
             the same for all rows, is added before quantizing and subtracted after. The error is
-            then independent of the rows. A product of a matrix with itself or with one much like
-            it obeys `skquant.theory.matmul_mse` only between two compressions of different seeds.
+            then independent of the rows, but for overload, which counts below about three bits. A
+            product of a matrix with itself or with one much like it obeys
+            `skquant.theory.matmul_mse` only between two compressions of different seeds.
 
         Returns
         -------

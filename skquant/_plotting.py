@@ -76,6 +76,7 @@ class RateDistortionDisplay:
         Returns
         -------
         RateDistortionDisplay
+            With the curve drawn.
         """
         fitted = [clone(estimator).set_params(bits=b).fit(X) for b in bits]
         display = cls(
@@ -102,6 +103,7 @@ class RateDistortionDisplay:
         Returns
         -------
         RateDistortionDisplay
+            The display itself.
 
         Raises
         ------

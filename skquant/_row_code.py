@@ -173,13 +173,15 @@ def spend_bits(lattice, n_coordinates, n_bits):
 
 
 def _left_over_budgets(lattice, n_coordinates, n_left, n_bits):
-    """List the bits to consider for the coordinates that fill no block."""
+    """List the bits to consider for the coordinates that fill no block: about their share."""
     if n_left == 0:
         return [0]
     if n_left == n_coordinates:
         return [n_bits]
     if lattice in LATTICES.values():
-        return range(n_left, min(n_bits, MAX_BITS_PER_ENTRY * n_left) + 1)
+        share = n_bits * n_left // n_coordinates
+        most = min(n_bits, MAX_BITS_PER_ENTRY * n_left, share + 2 * n_left)
+        return range(max(n_left, share - n_left), most + 1)
     return [n_bits * n_left // n_coordinates]  # every other choice might derive more codes
 
 

@@ -192,12 +192,18 @@ def scalar_code(n_coordinates, n_bits):
     q = int(2.0 ** (n_bits / n_coordinates) + 1e-9)
     while count_scales(n_coordinates, q, n_bits) < 1:
         q -= 1
+    step, distortion = _best_step(q)
+    return NestedLatticeCode(Repeated(Z(), n_coordinates), q, np.array([step]), n_bits, distortion)
+
+
+@lru_cache(maxsize=512)
+def _best_step(q):
+    """Find the best step of a midpoint quantizer with q levels, and its distortion."""
     result = minimize_scalar(
         lambda step: _uniform_distortion(step, q), bounds=(1e-3 / q, 12 / q), method="bounded",
         options={"xatol": 1e-6 / q},
     )  # fmt: skip
-    lattice = Repeated(Z(), n_coordinates)
-    return NestedLatticeCode(lattice, q, np.array([result.x]), n_bits, float(result.fun))
+    return result.x, float(result.fun)
 
 
 def _uniform_distortion(step, q):

@@ -373,8 +373,9 @@ def matmul(a, b, *, estimator="least_squares", return_std=False):
     -----
     Factors share their coordinates if they were compressed with the same rotation, that is by one
     fitted quantizer or by quantizers of the same ``random_state``, rotation and width; bits,
-    lattice, centre and dither may differ. The prediction takes the errors of the two sides as
-    uncorrelated. Those of nearly parallel rows are so only if each side has its own dither.
+    lattice, centre and dither may differ, as long as the same coordinates are kept. The prediction
+    takes the errors of the two sides as uncorrelated. Those of nearly parallel rows are so only if
+    each side has its own dither.
 
     Examples
     --------

@@ -546,12 +546,12 @@ def decode_blocks(code, codes, first, n_blocks, bit, panels, energy):
     ----------
     code : Code
     codes : uint8 ndarray of shape (n_rows, row_bytes)
-        Any bytes: what no encoder writes decodes to some finite point.
+        C-contiguous. Any bytes: what no encoder writes decodes to some finite point.
     first, n_blocks, bit : int
         As in `encode_blocks`.
     panels : ndarray of shape (n_panels, n_coordinates, width)
         Written to on the blocks' coordinates; of the dtype of the code's arrays. It may have room
-        for more rows, less than LANES, which become those of zeros.
+        for more rows, which get unspecified values.
     energy : float64 ndarray of shape (n_rows,)
         Added to: the squares of what each row decodes to.
     """

@@ -196,7 +196,6 @@ _define_operator(operator.xor, 2, _arithmetic(None, "xor"))
 _define_operator(operator.lshift, 2, _arithmetic(None, "shl"))
 _define_operator(operator.rshift, 2, _arithmetic(None, "lshr"))
 _define_operator(operator.invert, 1, lambda builder, dtype, a: builder.not_(a))
-_define_operator(operator.neg, 1, lambda builder, dtype, a: builder.fneg(a))
 _define_operator(flip, 2, _flip)
 _define_operator(abs, 1, _intrinsic("fabs"))
 _define_operator(rint, 1, _intrinsic("rint"))
@@ -502,7 +501,7 @@ def _lower_transpose(context, builder, sig, args):
         for i in range(LANES)
     ]
     vectors = [builder.load(place) for place in places]
-    # Perfect shuffles: interleaving row i with row i + 8, four times, exchanges the axes.
+    # Perfect shuffles: interleaving the two halves of the rows, log2 LANES times, exchanges axes.
     halves = [
         ir.Constant(
             ir.VectorType(ir.IntType(32), LANES),

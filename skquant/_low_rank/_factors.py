@@ -1,0 +1,204 @@
+"""Factors in compressed form: rows of numbers that are decoded a range at a time."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._quantizers import dithered_indices, nearest_indices, pack_rows, unit_levels, unpack_rows
+from ._stream import Model, best_tail, choose_order, decode, encode, quantize
+
+BLOCK_ROWS = 4096  # rows of a stream, which is decoded as a whole
+_FALLS_PER_OCTAVE = 8
+
+
+@dataclass(frozen=True)
+class LevelCode:
+    """Fixed bits for the numbers of each column.
+
+    Parameters
+    ----------
+    kind : {"uniform", "gaussian"}
+        Levels, as of `unit_levels`.
+    bits : uint8 ndarray of shape (n_columns,) or (1,)
+        Bits of a number, from 1 on; one entry stands for all columns.
+    top : float
+        The largest scale of a column; 0 if all numbers are.
+    falls : uint8 ndarray of shape (n_columns,) or (1,)
+        Eighths of an octave by which the scale of each column is below `top`.
+    n_columns : int
+    centre : float, default=0
+        What the levels of all columns are about.
+    """
+
+    kind: str
+    bits: np.ndarray
+    top: float
+    falls: np.ndarray
+    n_columns: int
+    centre: float = 0.0
+
+    @classmethod
+    def fit(cls, kind, bits, scales, n_columns, centre=0.0):
+        """Make a code for columns of the given scales."""
+        scales = np.atleast_1d(np.asarray(scales, np.float64))
+        top = float(scales.max())
+        octaves = np.log2(top / np.maximum(scales, top * 2.0**-31)) if top > 0 else 0 * scales
+        falls = np.rint(_FALLS_PER_OCTAVE * octaves).astype(np.uint8)
+        bits = np.atleast_1d(np.asarray(bits, np.uint8))
+        return cls(kind, bits, top, falls, n_columns, centre)
+
+    @property
+    def nbytes(self):
+        """Bytes of what all rows share."""
+        return self.bits.nbytes + self.falls.nbytes + 16
+
+    @property
+    def column_bits(self):
+        """Bits of each column."""
+        return np.broadcast_to(self.bits, self.n_columns).astype(np.int64)
+
+    @property
+    def scales(self):
+        """Scale of each column."""
+        scales = self.top * 2.0 ** (-self.falls.astype(np.float64) / _FALLS_PER_OCTAVE)
+        return np.broadcast_to(scales, self.n_columns)
+
+    def encode(self, rows, rng=None):
+        """Quantize and pack rows: to the nearest levels, or with dither by a random state."""
+        indices = np.empty(rows.shape, np.int64)
+        for b in np.unique(self.bits):
+            columns = self.column_bits == b
+            values = rows[:, columns] - self.centre
+            values /= self.scales[columns] if self.top > 0 else 1.0
+            if rng is None:
+                indices[:, columns] = nearest_indices(values, self.kind, int(b))
+            else:
+                indices[:, columns] = dithered_indices(values, int(b), rng)
+        return pack_rows(indices, self.column_bits)
+
+    def decode(self, data, n_rows):
+        """Unpack rows to float64."""
+        indices = unpack_rows(data, self.column_bits, n_rows)
+        rows = np.empty(indices.shape)
+        for b in np.unique(self.bits):
+            columns = self.column_bits == b
+            rows[:, columns] = unit_levels(self.kind, int(b))[indices[:, columns]]
+        return rows * self.scales + self.centre
+
+
+@dataclass(frozen=True)
+class TrellisCode:
+    """Variable bits for numbers that are multiples of one step.
+
+    Parameters
+    ----------
+    step : float
+    model : Model
+        What the entropy coder assumes of the columns.
+    n_columns : int
+    """
+
+    step: float
+    model: Model
+    n_columns: int
+
+    nbytes = 16  # step, order and tail, with the word that they fill
+
+    @classmethod
+    def fit(cls, rows, step):
+        """Choose the model that suits rows."""
+        columns = np.ascontiguousarray(rows.T)
+        order = choose_order(columns, step)
+        indices, _ = quantize(columns, step, Model(order))
+        return cls(step, best_tail(indices, order), rows.shape[1])
+
+    def encode(self, rows):
+        """Quantize and code rows, a column a vector."""
+        indices, _ = quantize(np.ascontiguousarray(rows.T), self.step, self.model)
+        return encode(indices, self.model)
+
+    def decode(self, data, n_rows):
+        """Decode rows to float64."""
+        values = decode(data, (self.n_columns, n_rows), self.model)
+        return values.T * self.step
+
+
+@dataclass(frozen=True)
+class Factor:
+    """Coded rows.
+
+    Parameters
+    ----------
+    code : LevelCode or TrellisCode
+    n_rows : int
+    data : uint8 ndarray
+        The blocks of BLOCK_ROWS rows, one behind the other.
+    ends : int64 ndarray of shape (n_blocks,)
+        Where each block ends in `data`.
+    """
+
+    code: LevelCode | TrellisCode
+    n_rows: int
+    data: np.ndarray
+    ends: np.ndarray
+
+    @classmethod
+    def from_blocks(cls, code, n_rows, blocks):
+        """Join the bytes of blocks."""
+        blocks = list(blocks)
+        ends = np.cumsum([len(block) for block in blocks], dtype=np.int64)
+        return cls(code, n_rows, np.concatenate([np.empty(0, np.uint8), *blocks]), ends)
+
+    @classmethod
+    def from_rows(cls, code, rows, rng=None):
+        """Code rows that are in memory, with dither if there is a random state."""
+        dither = () if rng is None else (rng,)
+        blocks = (code.encode(rows[block], *dither) for block in row_blocks(len(rows)))
+        return cls.from_blocks(code, len(rows), blocks)
+
+    @property
+    def nbytes(self):
+        """Bytes held: rows, what they share, and the ends of all blocks but the last."""
+        return self.data.nbytes + self.code.nbytes + self.ends[:-1].nbytes
+
+    def decode_block(self, block):
+        """Decode a block to float64."""
+        start = int(self.ends[block - 1]) if block else 0
+        n_rows = min(BLOCK_ROWS, self.n_rows - block * BLOCK_ROWS)
+        return self.code.decode(self.data[start : int(self.ends[block])], n_rows)
+
+    def decode_rows(self, rows):
+        """Decode the rows of ascending numbers, and of their blocks no more than needed.
+
+        Parameters
+        ----------
+        rows : int64 ndarray of shape (n,)
+
+        Returns
+        -------
+        float64 ndarray of shape (n, n_columns)
+        """
+        out = np.empty((len(rows), self.code.n_columns))
+        random_access = isinstance(self.code, LevelCode)
+        unit = 8 if random_access and len(rows) < self.n_rows // 16 else BLOCK_ROWS
+        starts = np.flatnonzero(np.diff(rows // unit, prepend=-1))
+        for first, last in zip(starts, [*starts[1:], len(rows)], strict=True):
+            number = int(rows[first]) // unit
+            if unit == BLOCK_ROWS:
+                decoded = self.decode_block(number)
+            else:
+                # Eight rows take as many bytes as one has bits.
+                row_bits = int(self.code.column_bits.sum())
+                data = self.data[number * row_bits : (number + 1) * row_bits]
+                decoded = self.code.decode(data, min(8, self.n_rows - 8 * number))
+            out[first:last] = decoded[rows[first:last] - number * unit]
+        return out
+
+    def toarray(self):
+        """Decode all rows to float64."""
+        return self.decode_rows(np.arange(self.n_rows))
+
+
+def row_blocks(n_rows):
+    """Cut rows into the blocks of a factor."""
+    return [slice(i, min(i + BLOCK_ROWS, n_rows)) for i in range(0, n_rows, BLOCK_ROWS)]

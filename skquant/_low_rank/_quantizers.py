@@ -1,0 +1,156 @@
+"""Scalar quantizers of fixed rate: levels, rounding, and the packing of their indices."""
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+MAX_BITS = 16
+_LLOYD_ROUNDS = 300
+
+
+@lru_cache
+def unit_levels(kind, bits):
+    """Give the levels of a quantizer for data of unit scale.
+
+    Parameters
+    ----------
+    kind : {"uniform", "gaussian"}
+        "uniform" spaces levels evenly from -1 to 1; the scale is half the range. "gaussian"
+        has the least error on a standard normal variable, by Lloyd's rounds from the density of
+        Panter and Dite; the scale is the standard deviation.
+    bits : int
+        1 to MAX_BITS.
+
+    Returns
+    -------
+    float64 ndarray of shape (2**bits,)
+        Ascending.
+    """
+    if kind == "uniform":
+        return np.linspace(-1.0, 1.0, 2**bits)
+    levels = np.sqrt(3.0) * ndtri((np.arange(2**bits) + 0.5) / 2**bits)
+    for _ in range(_LLOYD_ROUNDS):
+        mass, moment = _gaussian_cells(levels)
+        levels = -moment / mass
+    return levels
+
+
+def _gaussian_cells(levels):
+    """Probability and first moment, with a minus, of the cells of a standard normal variable."""
+    edges = np.concatenate([[-np.inf], (levels[1:] + levels[:-1]) / 2, [np.inf]])
+    return np.diff(ndtr(edges)), np.diff(np.exp(-(edges**2) / 2)) / np.sqrt(2 * np.pi)
+
+
+@lru_cache
+def gaussian_distortions(max_bits):
+    """Give the mean squared error of the "gaussian" levels of 0 to `max_bits` bits."""
+    distortions = [1.0]
+    for bits in range(1, max_bits + 1):
+        levels = unit_levels("gaussian", bits)
+        mass, moment = _gaussian_cells(levels)
+        distortions.append(1 + np.sum(levels * (2 * moment + levels * mass)))
+    return np.array(distortions)
+
+
+def nearest_indices(values, kind, bits):
+    """Find the nearest level of each value of unit scale.
+
+    Parameters
+    ----------
+    values : ndarray
+    kind, bits
+        As for `unit_levels`.
+
+    Returns
+    -------
+    int64 ndarray
+        Of the shape of `values`.
+    """
+    if kind == "uniform":
+        top = 2**bits - 1
+        return np.clip(np.rint((values + 1) * (top / 2)), 0, top).astype(np.int64)
+    levels = unit_levels(kind, bits)
+    return np.searchsorted((levels[1:] + levels[:-1]) / 2, values)
+
+
+def dithered_indices(values, bits, rng):
+    """Round each value of unit scale to a uniform level below or above it, without bias.
+
+    Parameters
+    ----------
+    values : ndarray
+        In [-1, 1]; others are clipped.
+    bits : int
+    rng : numpy.random.RandomState
+
+    Returns
+    -------
+    int64 ndarray
+        Indices of uniform levels whose expectation is the value.
+    """
+    top = 2**bits - 1
+    place = np.clip((values + 1) * (top / 2), 0, top)
+    return np.minimum(np.floor(place + rng.uniform(size=place.shape)), top).astype(np.int64)
+
+
+def pack_rows(indices, bits):
+    """Write rows of indices one behind the other, the lowest bit first.
+
+    Parameters
+    ----------
+    indices : int64 ndarray of shape (n_rows, n_columns)
+    bits : int64 ndarray of shape (n_columns,)
+        Bits of an index of each column.
+
+    Returns
+    -------
+    uint8 ndarray of shape (ceil(n_rows * sum(bits) / 8),)
+    """
+    column = np.repeat(np.arange(len(bits)), bits)
+    place = np.arange(len(column)) - np.repeat(np.cumsum(bits) - bits, bits)
+    return np.packbits((indices[:, column] >> place) & 1, bitorder="little")
+
+
+def unpack_rows(data, bits, n_rows):
+    """Read the indices that `pack_rows` has written.
+
+    Parameters
+    ----------
+    data : uint8 ndarray
+        Eight rows begin at a whole byte, and so may this.
+    bits : int64 ndarray of shape (n_columns,)
+    n_rows : int
+
+    Returns
+    -------
+    int64 ndarray of shape (n_rows, n_columns)
+    """
+    row_bits = int(np.sum(bits))
+    stream = np.unpackbits(data, count=n_rows * row_bits, bitorder="little")
+    rows = stream.reshape(n_rows, row_bits)
+    indices = np.zeros((n_rows, len(bits)), np.int64)
+    first = np.cumsum(bits) - bits
+    for place in range(int(np.max(bits, initial=0))):
+        has = np.flatnonzero(bits > place)
+        indices[:, has] |= rows[:, first[has] + place].astype(np.int64) << place
+    return indices
+
+
+def affine_correction(X, approximation):
+    """Find the scale and the shift of an approximation that fit a matrix best.
+
+    Parameters
+    ----------
+    X, approximation : ndarray of shape (n_rows, n_columns)
+
+    Returns
+    -------
+    scale, shift : float
+        Which minimise the Frobenius norm of ``X - scale * approximation - shift``.
+    """
+    centred = approximation - approximation.mean(dtype=np.float64)
+    energy = np.vdot(centred, centred)
+    scale = float(np.vdot(centred, X) / energy) if energy > 0 else 0.0
+    shift = X.mean(dtype=np.float64) - scale * approximation.mean(dtype=np.float64)
+    return scale, float(shift)

@@ -1,0 +1,83 @@
+"""A fitted scheme as one value: how rows become a left factor, and what it is multiplied by."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._lattice_quantizer import LatticeQuantizer
+from .._threads import run_in_threads
+from ..quantized_matrix import QuantizedMatrix
+from ._basis import CodedBasis
+from ._factors import Factor, LevelCode, TrellisCode, row_blocks
+from ._matrix import LowRankLowPrecisionMatrix
+from ._spectrum import product
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """Codes for the rows of a matrix.
+
+    Parameters
+    ----------
+    projection : float64 ndarray of shape (n_features, rank)
+        What rows are multiplied by to get their numbers in the left factor.
+    left : LevelCode or TrellisCode
+        For those numbers.
+    right : CodedBasis or Factor
+        The coded right factor.
+    rows : float64 ndarray of shape (rank, n_features)
+        The right factor, decoded.
+    residual : TrellisCode, LatticeQuantizer or None, default=None
+        For what the product leaves.
+    """
+
+    projection: np.ndarray
+    left: LevelCode | TrellisCode
+    right: CodedBasis | Factor
+    rows: np.ndarray
+    residual: TrellisCode | LatticeQuantizer | None = None
+
+    def compress(self, X, dtype, n_jobs=None):
+        """Code rows, block by block.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, n_features)
+            May be memory-mapped.
+        dtype : dtype
+            Of the matrix that is made.
+        n_jobs : int or None, default=None
+            Threads.
+
+        Returns
+        -------
+        LowRankLowPrecisionMatrix
+        """
+
+        def code(block):
+            rows = np.asarray(X[block])
+            data = self.left.encode(product(rows, self.projection))
+            if self.residual is None:
+                return data, None
+            rest = rows - self.left.decode(data, len(rows)) @ self.rows
+            if isinstance(self.residual, LatticeQuantizer):
+                return data, self.residual.compress(rest)
+            return data, self.residual.encode(rest)
+
+        coded = run_in_threads(code, row_blocks(len(X)), n_jobs)
+        left = Factor.from_blocks(self.left, len(X), [data for data, _ in coded])
+        residual = None
+        if isinstance(self.residual, LatticeQuantizer):
+            residual = QuantizedMatrix.concatenate([rest for _, rest in coded])
+        elif self.residual is not None:
+            residual = Factor.from_blocks(self.residual, len(X), [rest for _, rest in coded])
+        return LowRankLowPrecisionMatrix(left, self.right, residual, dtype)
+
+    def remainder(self, rows):
+        """Give what the product leaves of rows, float64."""
+        data = self.left.encode(rows @ self.projection)
+        return rows - self.left.decode(data, len(rows)) @ self.rows
+
+    def squared_error(self, rows):
+        """Give the squared Frobenius error of compressed rows."""
+        return float(np.sum((rows - self.compress(rows, np.float64).toarray()) ** 2))

@@ -1,0 +1,245 @@
+"""Rank and bits of every component, chosen together to spend a budget of true bits best.
+
+The data are projected on an orthonormal basis that is itself coded first, so the coordinates absorb
+what the basis has lost within its span, and rounding them is all the nearest-plane algorithm would
+do. One level of distortion rules everything, as in reverse water-filling: the step of the basis
+times the sizes of its components, the step or the levels of the coordinates, and the rank. It is
+moved until the bytes meet the budget.
+"""
+
+import numpy as np
+
+from .._allocation import integer_bits, reverse_water_fill
+from ._basis import code_basis
+from ._factors import Factor, LevelCode, TrellisCode
+from ._quantizers import gaussian_distortions
+from ._scheme import Scheme
+
+MAX_LEVEL_BITS = 12
+# Squared error of a trellis code in squared steps, at two bits.
+_TRELLIS_DISTORTION = 0.2
+# A component pays for its bits from this many squared steps on, for each number that it takes.
+_LEAST_COMPONENT = 0.25
+# The factors before a residual are this many times coarser than it, since it mends their errors.
+_COARSER = 4.0
+_SAMPLE_ROWS = 4096
+_MAX_EVALUATIONS = 14
+_SLACK = 0.003
+
+
+class Waterfill:
+    """Schemes for a matrix at any level of distortion.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    sample : float64 ndarray of shape (n_sample, n_features)
+        Successive rows that stand for all.
+    max_rank : int
+    coding : {"fixed", "entropy"}
+    residual_rank : int or None
+        Components before a coded residual, for ``coding="entropy"``; None is no residual.
+    """
+
+    def __init__(self, spectrum, sample, max_rank, coding, residual_rank=None):
+        self.spectrum = spectrum
+        self.sample = sample
+        self.max_rank = min(max_rank, len(spectrum.sizes))
+        self.coding = coding
+        self.residual_rank = residual_rank
+
+    def at(self, step):
+        """Make the scheme of a step, and tell the bits that all rows will take.
+
+        Parameters
+        ----------
+        step : float
+
+        Returns
+        -------
+        scheme : Scheme
+        bits : float
+            Exact if the sample is all rows.
+        """
+        if self.coding == "fixed":
+            return self._fixed(step)
+        return self._entropy(step)
+
+    def _basis(self, rank, step):
+        sizes, vectors = self.spectrum.sizes[:rank], self.spectrum.vectors[:rank]
+        basis = code_basis(vectors, sizes, step)
+        components = basis.decode()
+        return basis, components, self.sample @ components.T
+
+    def _fixed(self, step):
+        level = _TRELLIS_DISTORTION * step**2
+        variances = self.spectrum.sizes[: self.max_rank] ** 2 / self.spectrum.n_rows
+        bits = integer_bits(variances, level, gaussian_distortions(MAX_LEVEL_BITS))
+        bits = np.maximum(bits[: max(np.count_nonzero(bits), 1)], 1)
+        basis, components, scores = self._basis(len(bits), step)
+        code = LevelCode.fit("gaussian", bits, _rms(scores), len(bits))
+        total = self.spectrum.n_rows * int(bits.sum()) + 8 * (code.nbytes + basis.nbytes)
+        return Scheme(components.T, code, basis, components), total
+
+    def _entropy(self, step):
+        sizes, n_features = self.spectrum.sizes, self.sample.shape[1]
+        if self.residual_rank is None:
+            numbers = self.spectrum.n_rows + n_features
+            rank = np.count_nonzero(sizes**2 > _LEAST_COMPONENT * step**2 * numbers)
+            rank, coarse = min(max(rank, 1), self.max_rank), step
+        else:
+            rank, coarse = self.residual_rank, _COARSER * step
+        basis, components, scores = self._basis(rank, coarse)
+        left, factor = _code(scores, coarse)
+        if self.residual_rank is None:
+            return Scheme(components.T, left, basis, components), self._bits(basis, factor)
+        rest = self.sample - factor.toarray() @ components
+        residual, rest_factor = _code(rest, step)
+        scheme = Scheme(components.T, left, basis, components, residual)
+        return scheme, self._bits(basis, factor, rest_factor)
+
+    def _bits(self, basis, *factors):
+        share = self.spectrum.n_rows / len(self.sample)
+        data = sum(f.data.nbytes * share + f.code.nbytes for f in factors)
+        return 8 * (basis.nbytes + data)
+
+    def within(self, budget):
+        """Find the least step whose bits are within a budget.
+
+        Parameters
+        ----------
+        budget : float
+            Bits for all rows, everything counted.
+
+        Returns
+        -------
+        Scheme
+
+        Raises
+        ------
+        ValueError
+            If the budget does not pay for the coarsest scheme.
+        """
+        sizes = self.spectrum.sizes
+        largest = max(float(sizes[0]), np.finfo(np.float64).tiny * 2**60)
+        # Steps between which errors go from everything to the precision of single floats.
+        finest, coarsest = np.log2(largest) - 24 - 0.5 * np.log2(len(sizes)), np.log2(largest) + 1
+        best, best_bits = self.at(2.0**coarsest)
+        if best_bits > budget:
+            raise ValueError(
+                f"The budget of {budget:.0f} bits does not pay for one component, which takes "
+                f"{best_bits:.0f} bits."
+            )
+        low, high = finest, coarsest  # too many bits; within the budget
+        log_step = self._guess(budget)
+        for _ in range(_MAX_EVALUATIONS):
+            log_step = min(max(log_step, low + 0.01 * (high - low)), high - 0.01 * (high - low))
+            scheme, bits = self.at(2.0**log_step)
+            if bits <= budget:
+                if bits > best_bits:
+                    best, best_bits = scheme, bits
+                high = log_step
+                if bits >= (1 - _SLACK) * budget or high - finest < 0.05:
+                    break
+            else:
+                low = log_step
+            # One bit an entry for one octave of the step.
+            target = (1 - 0.4 * _SLACK) * budget
+            log_step += (bits - target) / self._entries(scheme)
+            if not low < log_step < high:
+                log_step = 0.5 * (low + high)
+        return best
+
+    def _entries(self, scheme):
+        """Count the numbers that a finer step makes longer."""
+        rank, n_features = scheme.rows.shape
+        rows = self.spectrum.n_rows
+        residual = rows * n_features if scheme.residual is not None else 0
+        return rank * (rows + n_features) + residual
+
+    def _guess(self, budget):
+        """Guess the step by reverse water-filling."""
+        n, d = self.spectrum.n_rows, self.sample.shape[1]
+        squares = self.spectrum.sizes[: self.max_rank] ** 2
+        if self.residual_rank is None:
+            variances = np.concatenate([squares / n, squares / d])
+            counts = np.repeat([n, d], len(squares))
+        else:
+            rest = self.spectrum.energy - squares[: self.residual_rank].sum()
+            variances, counts = [rest / (n * d)], n * d
+        level, _ = reverse_water_fill(variances, budget, counts)
+        if level == 0:
+            return 0.0
+        return 0.5 * np.log2(level / _TRELLIS_DISTORTION)
+
+
+def predict_error(spectrum, n_features, budget, residual_rank=None):
+    """Predict the squared error of a scheme by reverse water-filling over Gaussian components.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    n_features : int
+    budget : float
+        Bits for all rows.
+    residual_rank : int or None
+        Components before a coded residual; None for components alone.
+
+    Returns
+    -------
+    float
+    """
+    n, d, squares = spectrum.n_rows, n_features, spectrum.sizes**2
+    if residual_rank is None:
+        variances = np.concatenate([squares / n, squares / d])
+        counts = np.repeat([n, d], len(squares))
+        level, _ = reverse_water_fill(variances, budget, counts)
+        rest = max(spectrum.energy - squares.sum(), 0.0)
+        return rest + np.minimum((n + d) * level, squares).sum()
+    variances, counts = _residual_components(spectrum, d, residual_rank)
+    level, _ = reverse_water_fill(variances, budget, counts)
+    return n * d * min(level, variances[0])
+
+
+def predict_factor_bits(spectrum, n_features, budget, residual_rank):
+    """Predict how much of a budget the components before a residual get."""
+    variances, counts = _residual_components(spectrum, n_features, residual_rank)
+    _, rates = reverse_water_fill(variances, budget, counts)
+    return float(counts[1:] @ rates[1:]) + 8 * 64
+
+
+def _residual_components(spectrum, n_features, residual_rank):
+    """Variances of the entries of a residual and of the components before it, and their numbers."""
+    n, d = spectrum.n_rows, n_features
+    kept = spectrum.sizes[:residual_rank] ** 2
+    rest = max(spectrum.energy - kept.sum(), 0.0) / (n * d)
+    variances = np.concatenate([[rest], kept / n / _COARSER**2, kept / d / _COARSER**2])
+    return variances, np.concatenate([[n * d], np.repeat([n, d], len(kept))])
+
+
+def best_residual_rank(spectrum, n_features, budget):
+    """Choose how many components stand before a coded residual, a few at most.
+
+    Parameters
+    ----------
+    spectrum, n_features, budget
+        As for `predict_error`.
+
+    Returns
+    -------
+    int
+    """
+    most = max(len(spectrum.sizes) // 8, 1)
+    ranks = [r for r in 2 ** np.arange(12) if r <= most]
+    errors = [predict_error(spectrum, n_features, budget, r) for r in ranks]
+    return int(ranks[int(np.argmin(errors))])
+
+
+def _code(rows, step):
+    """Code rows with the model that suits them."""
+    code = TrellisCode.fit(rows, step)
+    return code, Factor.from_rows(code, rows)
+
+
+def _rms(scores):
+    return np.sqrt(np.mean(scores**2, axis=0))
