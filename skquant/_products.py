@@ -148,6 +148,15 @@ class _Side:
     crossed_is_exact: bool
     known_norm: np.ndarray
 
+    @property
+    def stretch(self):
+        """What an error beside v + r̂ counts more than beside v and r̂ apart, as a share of v's.
+
+        r̂ is shorter than r by γ².
+        """
+        overlap = self.terms.alignment**2 * self.terms.centre_product
+        return 1 + 2 * overlap * _inverse(self.known_norm**2)
+
 
 def _known_vectors(codec):
     """Stack what a row has besides its residual, but for the coefficients 1 and m: c and 1."""
@@ -185,14 +194,14 @@ def _standard_errors(left, right, residual, estimator):
     no_error = np.zeros(1)
     parts = [
         (left.terms.norm, right.terms.norm, residual,
-         1 - (1 - d_left) / left.kept, 1 - (1 - d_right) / left.kept, left.kept),
+         1 - (1 - d_left) / left.kept, 1 - (1 - d_right) / left.kept, left.kept, 1.0),
         (left.terms.norm, right.known_norm, left.crossed.T @ right.coefficients,
-         no_error if left.crossed_is_exact else d_left, no_error, 1.0),
+         no_error if left.crossed_is_exact else d_left, no_error, 1.0, right.stretch),
         (left.known_norm, right.terms.norm, left.coefficients.T @ right.crossed,
-         no_error, no_error if right.crossed_is_exact else d_right, 1.0),
+         no_error, no_error if right.crossed_is_exact else d_right, 1.0, left.stretch[:, None]),
     ]  # fmt: skip
     bias, variance = 0.0, 0.0
-    for norm_left, norm_right, estimate, error_left, error_right, kept in parts:
+    for norm_left, norm_right, estimate, error_left, error_right, kept, stretch in parts:
         # Where nothing was coded the estimate says nothing either, whatever it is divided by.
         error_left = np.clip(error_left, 0, _MOST_DISTORTION)[:, None]
         error_right = np.clip(error_right, 0, _MOST_DISTORTION)
@@ -206,8 +215,8 @@ def _standard_errors(left, right, residual, estimator):
             *known[0], entry, *known[1], kept=kept, estimator=estimator
         )
         bias = bias + np.sign(estimate) * np.sqrt(squared_bias)
-        variance = variance + part
-    return np.sqrt(bias**2 + variance)
+        variance = variance + stretch * part
+    return np.sqrt(bias**2 + np.maximum(variance, 0))
 
 
 def _inverse(values):
