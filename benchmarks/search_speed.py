@@ -19,7 +19,7 @@ from skquant import QuantizedKNeighborsClassifier
 K = 10
 
 
-def run(n_rows=100_000, n_features=128, repeats=5):
+def run(n_rows=100_000, n_features=128, repeats=11):
     """Time every search."""
     rows, queries = gaussian(n_rows, n_features), gaussian(1000, n_features, seed=1)
     products = np.empty((len(queries), n_rows), np.float32)

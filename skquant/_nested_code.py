@@ -160,7 +160,7 @@ class NestedLatticeCode:
             return
         x = take_rows(panels[:, first : first + n_blocks * self.dimension], len(codes))
         x = x.astype(float)
-        centres = np.tile(dithered.centres[:, : self.dimension], (len(codes), 1))
+        centres = self._all_centres(dithered, n_blocks, len(codes))
         points, choice = _quantize(self, centres, x.reshape(-1, self.dimension))
         words = _pack_words(self, points, choice).reshape(len(codes), -1)
         _put_words(words, np.tile(self.parameters.word_bits, n_blocks), bit, codes)
@@ -184,7 +184,7 @@ class NestedLatticeCode:
                 panels[:, first:stop] = fine[:, first:stop]
             return
         words = _get_words(codes, np.tile(self.parameters.word_bits, n_blocks), bit)
-        centres = np.tile(dithered.centres[:, : self.dimension], (len(codes), 1))
+        centres = self._all_centres(dithered, n_blocks, len(codes))
         blocks = _unpack_words(self, centres, words.reshape(-1, len(self.parameters.word_bits)))
         blocks = blocks.reshape(len(codes), -1)
         energy += (blocks**2).sum(axis=1)
@@ -203,11 +203,17 @@ class NestedLatticeCode:
         else:
             multiply_decoded(self, codes, first, n_blocks, bit, vectors, products, energy, dither)
 
+    def _all_centres(self, dithered, n_blocks, n_rows):
+        """Repeat the centres for all blocks of all rows."""
+        centres = np.broadcast_to(dithered.centres[:, : self.dimension], (n_blocks, self.dimension))
+        return np.tile(centres, (n_rows, 1))
+
     def _with_centres(self, n_blocks, dither):
         """Give the parameters with what each block adds before quantization: μ and the dither."""
+        if dither is None:
+            return self.parameters
         centres = np.repeat(self.parameters.centres, n_blocks, axis=0)
-        if dither is not None:
-            centres[:, : self.dimension] += dither
+        centres[:, : self.dimension] += dither
         return self.parameters._replace(centres=centres)
 
 

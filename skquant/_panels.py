@@ -16,12 +16,12 @@ def empty_panels(n_rows, n_coordinates, dtype=np.float32):
 
 
 def empty_wide_panel(n_rows, n_coordinates):
-    """Make a single panel with room for the rows, for matrix products.
+    """Make a single panel of zeros with room for the rows, for matrix products.
 
-    Its width is an odd multiple of that, so that the coordinates of a row do not compete for the
+    Its width is an odd multiple of LANES, so that the coordinates of a row do not compete for the
     same lines of the cache.
     """
-    return np.empty((1, n_coordinates, (-(-n_rows // LANES) | 1) * LANES), np.float32)
+    return np.zeros((1, n_coordinates, (-(-n_rows // LANES) | 1) * LANES), np.float32)
 
 
 def take_rows(panels, n_rows):

@@ -39,7 +39,8 @@ FEW_VECTORS = 4  # that a fused product takes
 class Code(NamedTuple):
     """A nested-lattice code as the kernels take it; `NestedLatticeCode` explains the fields.
 
-    Vectors have eight entries, also where a block is shorter; `centres` has a row for each block.
+    Vectors have eight entries, also where a block is shorter; `centres` has a row for each block,
+    or one for all.
     """
 
     lattice: int  # 0 Z, 1 A2, 2 D4, 3 E8, repeated to fill a block
@@ -235,18 +236,18 @@ def _clip(point, shift, q):
 
 
 @inlined
-def _try_word(code, block, x, beta, shrink, point):
+def _try_word(code, centre, x, beta, shrink, point):
     """Quantize shrink * x at scale beta; give the squared error, infinite for what is no word."""
     factor = shrink / beta
     target = registers(code.q, 8)
     for i in range(BLOCK):
-        target[i] = x[i] * factor + code.centres[block, i]
+        target[i] = x[i] * factor + code.centres[centre, i]
     _closest_point(code.lattice, target, point)
     if code.lattice == 0:
         _clip(point, code.shift, code.q)
     error = factor * 0.0
     for i in range(BLOCK):
-        difference = x[i] - beta * (point[i] - code.centres[block, i])
+        difference = x[i] - beta * (point[i] - code.centres[centre, i])
         error = error + difference * difference
     return where(_gauge(code.lattice, point, code.shift) <= code.q, error, np.inf)
 
@@ -261,7 +262,7 @@ def _keep_better(point, scale, error, best, best_scale, least_error):
 
 
 @inlined
-def _quantize(code, block, x, best):
+def _quantize(code, centre, x, best):
     """Find the best code word in each lane: its lattice point, and the index of its scale.
 
     The first candidate is the finest scale whose cell holds x; where the point falls outside
@@ -280,7 +281,7 @@ def _quantize(code, block, x, best):
     least_error, climb = shrink * np.inf, shrink < 0.0
     for candidate in range(1 + code.bisections):
         beta = _look_up(code.scales, tried)
-        error = _try_word(code, block, x, beta, shrink, point)
+        error = _try_word(code, centre, x, beta, shrink, point)
         held = error < np.inf
         best_scale = _keep_better(point, tried, error, best, best_scale, least_error)
         least_error = least(error, least_error)
@@ -440,13 +441,13 @@ def _get_word(codes, row, bit, n_bits, lanes):
 
 
 @inlined
-def _add_moments(code, block, x, point, scale, moments):
+def _add_moments(code, centre, x, point, scale, moments):
     """Add the products of input and decoded point, and the points' squares."""
     beta = _look_up(code.scales, scale)
     product = energy = beta * 0.0
     for i in range(BLOCK):
         if i < code.dimension:
-            decoded = beta * (point[i] - code.centres[block, i])
+            decoded = beta * (point[i] - code.centres[centre, i])
             product, energy = product + x[i] * decoded, energy + decoded * decoded
     moments[0] = moments[0] + cast(product, np.float64)
     moments[1] = moments[1] + cast(energy, np.float64)
@@ -464,8 +465,9 @@ def _encode_lanes(code, panels, panel, lane, first, n_blocks, bit, codes, row, l
         for i in range(BLOCK):
             if i < code.dimension:
                 x[i] = load(panels, (panel, first + block * code.dimension + i, lane))
-        scale = _quantize(code, block, x, best)
-        _add_moments(code, block, x, best, scale, moments)
+        centre = min(block, code.centres.shape[0] - 1)
+        scale = _quantize(code, centre, x, best)
+        _add_moments(code, centre, x, best, scale, moments)
         _digits(code, best, digits)
         for word in range(code.word_bits.shape[0]):
             start = word * code.word_digits
@@ -533,9 +535,9 @@ def _decode_block(code, codes, row, block, bit, lanes, loose, out):
     for i in range(BLOCK):
         target[i] = (out[i] - code.shift[i]) * code.inverse_q
     _closest_point(code.lattice, target, multiple)
-    beta = _look_up(code.scales, scale)
+    beta, centre = _look_up(code.scales, scale), min(block, code.centres.shape[0] - 1)
     for i in range(BLOCK):
-        out[i] = beta * (out[i] - code.q * multiple[i] - code.centres[block, i])
+        out[i] = beta * (out[i] - code.q * multiple[i] - code.centres[centre, i])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

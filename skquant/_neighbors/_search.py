@@ -77,8 +77,10 @@ def _search_chunks(codes, coordinates, length, chunks, k, metric):
         for rows, panels, decoded_norm, terms in decoded:
             n_rows = rows.stop - rows.start
             scale, offset = _scale_and_offset(terms, decoded_norm, metric)
+            scales = np.zeros(panels.shape[2], np.float32)
+            scales[:n_rows] = scale
+            panels[0] *= scales  # the whole panel is faster than a part
             panel = panels[0, :, :n_rows]
-            panel *= scale.astype(np.float32)
             for start in range(0, len(coordinates), QUERY_BLOCK):
                 block = slice(start, start + QUERY_BLOCK)
                 shape = len(coordinates[block]), n_rows
