@@ -57,7 +57,7 @@ def assert_is_product(product, a, b):
     assert product.dtype == np.result_type(a.dtype, b.dtype)
     # A row may be smaller than its parts: the largest row tells how large these are.
     norms = [np.linalg.norm(x.toarray(), axis=1) for x in (a, b)]
-    sizes = [n.max() + x._codec.centre_norm for n, x in zip(norms, (a, b), strict=True)]
+    sizes = [n.max(initial=0) + x._codec.centre_norm for n, x in zip(norms, (a, b), strict=True)]
     expected = a.toarray() @ b.toarray().T.astype(float)
     assert product.shape == expected.shape
     assert (np.abs(product - expected) <= 2e-6 * np.prod(sizes)).all()
