@@ -159,7 +159,7 @@ class NestedLatticeCode:
             encode_blocks(dithered, panels, first, n_blocks, bit, codes, moments)
             return
         x = take_rows(panels[:, first : first + n_blocks * self.dimension], len(codes))
-        x = x.astype(float)
+        x = x.astype(float, order="C")
         centres = self._all_centres(dithered, n_blocks, len(codes))
         points, choice = _quantize(self, centres, x.reshape(-1, self.dimension))
         words = _pack_words(self, points, choice).reshape(len(codes), -1)

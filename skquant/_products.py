@@ -83,7 +83,7 @@ def times_transposed(a, b):
 def _panels(matrix, panel_floats=PANEL_FLOATS):
     """Decode a matrix panel by panel, as `Codec.decode_panels` gives them."""
     panel_rows = max(64, panel_floats // matrix.shape[1] // 64 * 64)
-    for chunk in batches(len(matrix), CHUNK_ROWS):
+    for chunk in batches(len(matrix), max(CHUNK_ROWS, panel_rows)):
         packed = matrix._rows[chunk]
         for rows, *decoded in matrix._codec.decode_panels(packed, panel_rows):
             yield slice(chunk.start + rows.start, chunk.start + rows.stop), *decoded

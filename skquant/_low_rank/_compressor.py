@@ -25,8 +25,7 @@ class LowRankLowPrecisionCompressor(
     The matrix X of shape (n_samples, n_features) becomes L R, where L has `rank` columns and R as
     many rows. The methods of the LPLR paper [1]_ are offered as published. The default chooses
     rank and bits of every component by reverse water-filling under a budget of true bits, on an
-    orthonormal basis that is entropy-coded itself; at equal bits its error is a third to a half
-    of the published ones'.
+    orthonormal basis that is entropy-coded itself.
 
     Parameters
     ----------
