@@ -23,7 +23,8 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from ._kernels._dispatch import decode_blocks, encode_blocks, multiply_blocks
+from ._kernels._dispatch import decode_blocks, decode_e8_blocks, encode_blocks, multiply_blocks
+from ._kernels._e8 import LARGEST_Q, E8Code
 from ._kernels._nested import Code
 from ._panels import empty_panels, put_rows, take_rows
 from .lattices import A2, D4, E8, Lattice, Z
@@ -146,6 +147,13 @@ class NestedLatticeCode:
             halves_are_narrow=self.dimension == BLOCK and len(word_bits) == 1 and half_bits < 21,
         )
 
+    @cached_property
+    def e8_parameters(self):
+        """The code as the kernels for E8 in small integers take it; None where they cannot."""
+        p = self.parameters
+        serves = p.lattice == _KERNEL_LATTICES[E8] and self.q <= LARGEST_Q and p.halves_are_narrow
+        return e8_parameters(p) if serves else None
+
     def encode(self, panels, first, n_blocks, bit, codes, moments, dither=None):
         """Encode blocks of normalised rows into zeroed code bytes, from a given bit on.
 
@@ -179,7 +187,11 @@ class NestedLatticeCode:
             fine = panels
             if panels.dtype != self.dtype:
                 fine = np.zeros(panels.shape, self.dtype)
-            decode_blocks(dithered, codes, first, n_blocks, bit, fine, energy)
+            if self.e8_parameters is not None:
+                small = self.e8_parameters._replace(centres=2 * dithered.centres)
+                decode_e8_blocks(small, codes, first, n_blocks, bit, fine, energy)
+            else:
+                decode_blocks(dithered, codes, first, n_blocks, bit, fine, energy)
             if fine is not panels:
                 panels[:, first:stop] = fine[:, first:stop]
             return
@@ -228,6 +240,48 @@ def multiply_decoded(code, codes, first, n_blocks, bit, vectors, products, energ
 def _pad(vector):
     """Fill a short block's vector up to eight coordinates with its first, as kernels take it."""
     return np.concatenate([vector, np.full(max(0, BLOCK - len(vector)), vector[0])])
+
+
+def e8_parameters(code):
+    """Give a nested code of E8 as the kernels for small integers take it."""
+    q, shift = round(code.q), code.shift.astype(float)
+    half = round(2**15 / q)
+    # What rounding the unit adds to (y - a)/q grows with y: centre it.
+    largest = 2 * (q - 1) * np.clip(E8.generator, 0, None).sum(axis=0)
+    least = 2 * (q - 1) * np.clip(E8.generator, None, 0).sum(axis=0)
+    drift = (half - 2**15 / q) * (largest + least) / 2
+    magic_q, shift_q = _magic(q, q**2)
+    magic_q2, shift_q2 = _magic(q**2, q**4)
+    return E8Code(
+        n_bits=code.n_bits,
+        scales=code.scales / 2,
+        centres=2 * code.centres,
+        q=np.uint16(q),
+        q2=np.uint16(q**2),
+        q4=np.uint16(q**4 % 2**16),
+        inverse_q4=1 / q**4,
+        magic_q=magic_q,
+        magic_q2=magic_q2,
+        shift_q=shift_q,
+        shift_q2=shift_q2,
+        half=np.uint16(half),
+        shift=(np.rint(shift * (2**16 / q) + drift) % 2**16).astype(np.uint16),
+        shift_of_fours=np.rint(shift * (2**14 / q) + 2**12 / q).astype(np.int16),
+        eight_q=np.int16(8 * q),
+        two_of_sums=np.uint16(round(2**13 / q)),
+        shift_of_sums=np.uint16(round(2**11 - 3.75 - shift.sum() * 2**12 / q) % 2**16),
+    )
+
+
+def _magic(divisor, limit):
+    """Find m and s with x // divisor = x * m >> 16 >> s for all x below the limit."""
+    numbers = np.arange(limit, dtype=np.uint64)
+    for shift in range(16):
+        magic = -(-(2 ** (16 + shift)) // divisor)
+        quotients = numbers * np.uint64(magic) >> np.uint64(16 + shift)
+        if magic < 2**16 and (quotients == numbers // divisor).all():
+            return np.uint16(magic), np.uint16(shift)
+    raise ValueError(f"no 16-bit reciprocal of {divisor} serves below {limit}")
 
 
 @lru_cache(maxsize=256)

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from reference import Plain, coset_leaders, room_for, to_panels, to_rows
 
-from skquant._kernels._dispatch import FEW_VECTORS
+from skquant._kernels._dispatch import FEW_VECTORS, decode_blocks, decode_e8_blocks
 from skquant._kernels._vectors import LANES
 from skquant._nested_code import (
     MAX_WORD_BITS,
@@ -19,6 +19,7 @@ from skquant._nested_code import (
     word_layout,
 )
 from skquant._nested_code import coset_leaders as shift_and_centroid
+from skquant._panels import take_rows
 from skquant._scales import available_bits, code_for, scalar_code
 from skquant.lattices import A2, D4, E8, LATTICES, Lattice, Z, uniform_over_cell
 
@@ -389,3 +390,25 @@ def test_scalar_codes_of_a_few_coordinates(n_coordinates, n_bits, seed):
     reach = step * (code.q - 1) / 2
     # The error is half a step, or what is beyond the outermost level.
     assert (errors <= np.maximum(step / 2, np.abs(x) - reach) * (1 + 1e-5)).all()
+
+
+@pytest.mark.parametrize(
+    "n_bits", [bits for bits in available_bits(LATTICES["E8"]) if 8 < bits < 36]
+)
+def test_small_integers_decode_what_floats_decode(n_bits):
+    """Any bytes decode to the same numbers; few cosets are tried all."""
+    code = code_for(LATTICES["E8"], n_bits)
+    rng, n_rows = np.random.RandomState(0), 3000
+    codes = rng.randint(0, 256, (n_rows, n_bits + 1)).astype(np.uint8)
+    if n_bits <= 16:
+        words = np.arange(2**n_bits, dtype="<u4").reshape(-1, 8)
+        bits = (words[:, :, None] >> np.arange(n_bits, dtype="<u4")) & 1
+        codes = np.packbits(
+            bits.reshape(len(words), -1).astype(np.uint8), axis=1, bitorder="little"
+        )
+    floats, integers = (empty_panels(len(codes), 64, np.float32) for _ in range(2))
+    energies = np.zeros((2, len(codes)))
+    decode_blocks(code.parameters, codes, 0, 8, 0, floats, energies[0])
+    decode_e8_blocks(code.e8_parameters, codes, 0, 8, 0, integers, energies[1])
+    np.testing.assert_array_equal(take_rows(integers, len(codes)), take_rows(floats, len(codes)))
+    np.testing.assert_allclose(energies[1], energies[0], rtol=1e-12)

@@ -4,6 +4,7 @@ So far every machine takes the portable kernels, which rely on the compiler's ve
 """
 
 from ._codebook import decode_words, encode_words
+from ._e8 import decode_e8_blocks
 from ._hadamard import rotate, rotate_back
 from ._nested import FEW_VECTORS, decode_blocks, encode_blocks, multiply_blocks
 from ._rows import centre_rows, gather_rows, scale_rows
@@ -13,6 +14,7 @@ __all__ = [
     "FEW_VECTORS",
     "centre_rows",
     "decode_blocks",
+    "decode_e8_blocks",
     "decode_words",
     "encode_blocks",
     "encode_words",

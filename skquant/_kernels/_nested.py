@@ -23,7 +23,6 @@ from ._vectors import (
     inlined,
     least,
     load,
-    load_words,
     most,
     registers,
     rint,
@@ -31,6 +30,7 @@ from ._vectors import (
     store,
     where,
 )  # fmt: skip
+from ._words import get_bytes, look_up, put_bytes
 
 BLOCK = 8
 FEW_VECTORS = 4  # that a fused product takes
@@ -208,15 +208,6 @@ def _gauge(lattice, x, shift):
 
 
 @inlined
-def _look_up(table, index):
-    """Take each lane's entry of an ascending table by its index, clipped to those there are."""
-    value = where(index < 0, table[0], splat(table[0]))
-    for k in range(1, table.shape[0]):
-        value = where(index >= k, table[k], value)
-    return value
-
-
-@inlined
 def _first_fit(q, scales, gauge):
     """Count the scales whose cell is too small for each lane."""
     count = cast(gauge < 0.0, np.int32)
@@ -280,7 +271,7 @@ def _quantize(code, centre, x, best):
     best_scale = scale - scale
     least_error, climb = shrink * np.inf, shrink < 0.0
     for candidate in range(1 + code.bisections):
-        beta = _look_up(code.scales, tried)
+        beta = look_up(code.scales, tried)
         error = _try_word(code, centre, x, beta, shrink, point)
         held = error < np.inf
         best_scale = _keep_better(point, tried, error, best, best_scale, least_error)
@@ -288,7 +279,7 @@ def _quantize(code, centre, x, best):
         if candidate == 0:
             climb = ~held & (scale < last)
             below = least(most(scale - cast(held, np.int32), 0), last)
-            edge = _edge(code, gauge, _look_up(code.scales, below))
+            edge = _edge(code, gauge, look_up(code.scales, below))
             low = edge * max(0.0, 1.0 - 2.0 / code.q)
             high = edge * (1.0 + 0.5 / code.q)
             tried, shrink = where(climb, scale + 1, below), where(climb, 1.0, edge)
@@ -408,42 +399,16 @@ def _split_halves(code, words, digits):
 
 
 @inlined
-def _put_bytes(pending, n_bytes, codes, row, byte, lanes):
-    """Write the low bytes of each lane to its row; give what is left."""
-    store(lanes, 0, pending)
-    for j in range(min(LANES, codes.shape[0] - row)):
-        word = lanes[j]
-        for k in range(np.uintp(n_bytes)):
-            codes[np.uintp(row + j), np.uintp(byte) + k] = np.uint8(word & np.uint64(255))
-            word >>= np.uint64(8)
-    return pending >> (8 * n_bytes)
-
-
-@inlined
-def _get_bytes(codes, row, byte, lanes):
-    """Read up to eight bytes of each row; beyond its end, and for lanes without row, they are 0."""
-    if row + LANES <= codes.shape[0] and byte + 8 <= codes.shape[1]:
-        return load_words(codes, (row, byte))
-    for j in range(LANES):
-        word = np.uint64(0)
-        if row + j < codes.shape[0]:
-            for k in range(byte, min(byte + 8, codes.shape[1])):
-                word |= np.uint64(codes[row + j, k]) << np.uint64(8 * (k - byte))
-        lanes[j] = word
-    return load(lanes, 0)
-
-
-@inlined
 def _get_word(codes, row, bit, n_bits, lanes):
     """Read a word of each row in double precision."""
-    word = _get_bytes(codes, row, bit >> 3, lanes) >> (bit & 7)
+    word = get_bytes(codes, row, bit >> 3, lanes) >> (bit & 7)
     return cast(word & ((1 << n_bits) - 1), np.float64)
 
 
 @inlined
 def _add_moments(code, centre, x, point, scale, moments):
     """Add the products of input and decoded point, and the points' squares."""
-    beta = _look_up(code.scales, scale)
+    beta = look_up(code.scales, scale)
     product = energy = beta * 0.0
     for i in range(BLOCK):
         if i < code.dimension:
@@ -460,7 +425,7 @@ def _encode_lanes(code, panels, panel, lane, first, n_blocks, bit, codes, row, l
     for i in range(BLOCK):
         x[i] = splat(code.q - code.q)
     byte, filled = bit >> 3, bit & 7
-    pending = _get_bytes(codes, row, byte, lanes) & ((1 << filled) - 1)
+    pending = get_bytes(codes, row, byte, lanes) & ((1 << filled) - 1)
     for block in range(n_blocks):
         for i in range(BLOCK):
             if i < code.dimension:
@@ -476,9 +441,9 @@ def _encode_lanes(code, panels, panel, lane, first, n_blocks, bit, codes, row, l
             value = _join_digits(code, digits, scale if last_word else scale - scale, start, stop)
             pending = pending | (cast(value, np.uint64) << filled)
             filled += code.word_bits[word]
-            pending = _put_bytes(pending, filled >> 3, codes, row, byte, lanes)
+            pending = put_bytes(pending, filled >> 3, codes, row, byte, lanes)
             byte, filled = byte + (filled >> 3), filled & 7
-    _put_bytes(pending, (filled + 7) >> 3, codes, row, byte, lanes)
+    put_bytes(pending, (filled + 7) >> 3, codes, row, byte, lanes)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -535,7 +500,7 @@ def _decode_block(code, codes, row, block, bit, lanes, loose, out):
     for i in range(BLOCK):
         target[i] = (out[i] - code.shift[i]) * code.inverse_q
     _closest_point(code.lattice, target, multiple)
-    beta, centre = _look_up(code.scales, scale), min(block, code.centres.shape[0] - 1)
+    beta, centre = look_up(code.scales, scale), min(block, code.centres.shape[0] - 1)
     for i in range(BLOCK):
         out[i] = beta * (out[i] - code.q * multiple[i] - code.centres[centre, i])
 

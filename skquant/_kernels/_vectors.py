@@ -16,6 +16,8 @@ from numba import njit
 from numba.core import cgutils, types
 from numba.extending import lower_builtin, models, register_model, type_callable
 
+from ._isa import IS_X86, VECTOR_BITS
+
 LANES = 32  # two registers of AVX-512: enough to hide the latency of a chain of instructions
 # For functions of vectors: they become part of the kernels that call them.
 inlined = njit(
@@ -135,11 +137,15 @@ def _comparison(symbol):
     return emit
 
 
+def _shift_right(builder, dtype, a, b):
+    return (builder.ashr if dtype.signed else builder.lshr)(a, b)
+
+
 def _intrinsic(name):
-    """Call an intrinsic of LLVM for floats."""
+    """Call an intrinsic of LLVM."""
 
     def emit(builder, dtype, *operands):
-        lane = "f32" if dtype == types.float32 else "f64"
+        lane = f"f{dtype.bitwidth}" if dtype in _FLOATS else f"i{dtype.bitwidth}"
         vector = operands[0].type
         kind = ir.FunctionType(vector, [vector] * len(operands))
         full_name = f"llvm.{name}.v{LANES}{lane}"
@@ -148,6 +154,13 @@ def _intrinsic(name):
         )
 
     return emit
+
+
+def _magnitude(builder, dtype, a):
+    if dtype in _FLOATS:
+        return _intrinsic("fabs")(builder, dtype, a)
+    negative = builder.icmp_signed("<", a, ir.Constant(a.type, [0] * LANES))
+    return builder.select(negative, builder.neg(a), a)
 
 
 def _choice(symbol):
@@ -164,6 +177,43 @@ def _flip(builder, dtype, a, b):
     sign = ir.Constant(integer, [1 << (dtype.bitwidth - 1)] * LANES)
     flipped = builder.and_(builder.bitcast(b, integer), sign)
     return builder.bitcast(builder.xor(builder.bitcast(a, integer), flipped), a.type)
+
+
+def _in_parts(builder, name, *operands):
+    """Call an instruction of the target on as many lanes at a time as it takes.
+
+    It gives what its first operand is.
+    """
+    whole = operands[0].type
+    size = VECTOR_BITS // whole.element.width
+    part = ir.VectorType(whole.element, size)
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(part, [part] * len(operands)), name
+    )
+    found = []
+    for first in range(0, whole.count, size):
+        order = ir.Constant(ir.VectorType(ir.IntType(32), size), list(range(first, first + size)))
+        taken = [builder.shuffle_vector(vector, vector, order) for vector in operands]
+        found.append(builder.call(function, taken))
+    while len(found) > 1:
+        order = ir.Constant(ir.VectorType(ir.IntType(32), 2 * size), list(range(2 * size)))
+        pairs = zip(found[::2], found[1::2], strict=True)
+        found, size = [builder.shuffle_vector(a, b, order) for a, b in pairs], 2 * size
+    return found[0]
+
+
+def _high_half(builder, dtype, a, b):
+    names = {512: "avx512.pmulh{}.w.512", 256: "avx2.pmulh{}.w", 128: "sse2.pmulh{}.w"}
+    if IS_X86:
+        name = "llvm.x86." + names[VECTOR_BITS].format("" if dtype.signed else "u")
+        return _in_parts(builder, name, a, b)
+    extend, wide = builder.sext if dtype.signed else builder.zext, _llvm(types.int32)
+    product = builder.mul(extend(a, wide), extend(b, wide))
+    return builder.trunc(builder.lshr(product, ir.Constant(wide, [16] * LANES)), a.type)
+
+
+def high_half(a, b):
+    """Upper 16 bits of the product of 16-bit integers."""
 
 
 def flip(a, b):
@@ -194,12 +244,13 @@ _define_operator(operator.and_, 2, _arithmetic(None, "and_"))
 _define_operator(operator.or_, 2, _arithmetic(None, "or_"))
 _define_operator(operator.xor, 2, _arithmetic(None, "xor"))
 _define_operator(operator.lshift, 2, _arithmetic(None, "shl"))
-_define_operator(operator.rshift, 2, _arithmetic(None, "lshr"))
+_define_operator(operator.rshift, 2, _shift_right)
 _define_operator(operator.invert, 1, lambda builder, dtype, a: builder.not_(a))
 _define_operator(flip, 2, _flip)
-_define_operator(abs, 1, _intrinsic("fabs"))
+_define_operator(abs, 1, _magnitude)
 _define_operator(rint, 1, _intrinsic("rint"))
 _define_operator(floor, 1, _intrinsic("floor"))
+_define_operator(high_half, 2, _high_half)
 _define_operator(least, 2, _choice("<"))
 _define_operator(most, 2, _choice(">"))
 for _function, _symbol in [

@@ -1,0 +1,149 @@
+"""Decode nested codes of E8 in 16-bit integers.
+
+The decoder must find e = (y - a)/q - Q((y - a)/q) for y = G c. In units of 2^-16, a coordinate of
+(y - a)/q and the same coordinate less the nearest integer are one and the same 16-bit integer, as
+the arithmetic wraps around: no coordinate is ever rounded. Only the parity of what was dropped is
+needed, and the sums of all coordinates, of y known and of e measured, tell it. The units round; but
+the shift a keeps (y - a)/q far from the boundaries of the cell, which roots v bound:
+⟨v, (y - a)/q⟩ is 1/(30 q) or more away from all integers. Up to LARGEST_Q that is far enough.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from ._vectors import (
+    LANES,
+    cast,
+    high_half,
+    inlined,
+    least,
+    most,
+    registers,
+    splat,
+    store,
+    where,
+)  # fmt: skip
+from ._words import get_bytes, look_up
+
+BLOCK = 8
+LARGEST_Q = 16  # then four digits fit 16 bits
+NONE = 0xFFFF  # no coordinate's size
+LOST = 4  # what eight shifts to the right lose on average
+
+
+class E8Code(NamedTuple):
+    """A nested code of E8 as these kernels take it.
+
+    Units: a *part* is 2^-16 q. A power or a reciprocal of q has its exponent in its name.
+    """
+
+    n_bits: int
+    scales: np.ndarray  # halved, as they multiply doubled points
+    centres: np.ndarray  # doubled; a row for each block, or one for all
+    q: np.uint16
+    q2: np.uint16
+    q4: np.uint16
+    inverse_q4: float
+    magic_q: np.uint16  # quotients by q and q2 are (x * magic >> 16) >> shift
+    magic_q2: np.uint16
+    shift_q: np.uint16
+    shift_q2: np.uint16
+    half: np.uint16  # 1/2 in parts
+    shift: np.ndarray  # a in parts
+    shift_of_fours: np.ndarray  # a in four parts, and what rounds points to nearest
+    eight_q: np.int16
+    two_of_sums: np.uint16  # 2 in 16 parts
+    shift_of_sums: np.uint16  # what makes sums round to nearest
+
+
+@inlined
+def _split_half(code, half, digits, first):
+    """Split numbers below q^4 into four digits."""
+    upper = high_half(half, code.magic_q2) >> code.shift_q2
+    lower = half - upper * code.q2
+    upper_rest = high_half(upper, code.magic_q) >> code.shift_q
+    lower_rest = high_half(lower, code.magic_q) >> code.shift_q
+    digits[first], digits[first + 1] = lower - lower_rest * code.q, lower_rest
+    digits[first + 2], digits[first + 3] = upper - upper_rest * code.q, upper_rest
+
+
+@inlined
+def _split_words(code, words, digits):
+    """Split words into eight digits; give the scale's index, which is on top."""
+    upper = cast((cast(words, np.float64) + 0.5) * code.inverse_q4, np.int32)
+    scale = cast((cast(upper, np.float32) + 0.5) * code.inverse_q4, np.int32)
+    upper_half = cast(upper, np.uint16)
+    _split_half(code, cast(words, np.uint16) - upper_half * code.q4, digits, 0)
+    _split_half(code, upper_half - cast(scale, np.uint16) * code.q4, digits, 4)
+    return scale
+
+
+@inlined
+def _fractions(code, digits, out):
+    """Combine the generator's rows: (y - a)/q less nearest integers, in parts."""
+    half, doubles = digits[0] * code.half, code.half + code.half
+    out[0] = half - digits[1] * doubles + digits[7] * (doubles + doubles)
+    for i in range(1, 6):
+        out[i] = half + (digits[i] - digits[i + 1]) * doubles
+    out[6], out[7] = half + digits[6] * doubles, half
+    for i in range(BLOCK):
+        out[i] = out[i] - code.shift[i]
+
+
+@inlined
+def _leaders(code, digits, points):
+    """Find the coset leaders that digits name, doubled: they are integers.
+
+    As in `_nested`, both candidates for the closest point follow from the errors of rounding: the
+    one from D8 flips the largest, the one from D8 + 1/2 the smallest, where its sum is odd. To take
+    1/2 off a fraction, whatever its sign, is to change its leading bit, and to take 1 off one in
+    fours of parts the leading two.
+    """
+    fractions, keys = registers(np.uint16(0), 8), registers(np.uint16(0), 8)
+    _fractions(code, digits, fractions)
+    zero = total = signs = digits[0] - digits[0]
+    sums = (digits[0] + digits[0] + digits[7]) * code.two_of_sums + code.shift_of_sums
+    smallest, largest = zero | NONE, zero
+    for i in range(BLOCK):
+        fraction = cast(fractions[i], np.int16)
+        size = cast(abs(fraction), np.uint16)
+        keys[i] = size & 0xFFF8 | i
+        smallest, largest = least(smallest, keys[i]), most(largest, keys[i])
+        signs, total = signs ^ fractions[i], total + (size >> 3)
+        sums = sums - cast(fraction >> 4, np.uint16)
+    odd, half_odd = sums & 0x1000 != 0, (sums << 3 ^ signs) & 0x8000 != 0
+    integer_cost = where(odd, 0x2000 - (largest >> 2), 0)
+    half_cost = where(half_odd, smallest >> 2, 0)
+    halves = total + integer_cost + LOST > half_cost + 0x4000
+    flipped = where(halves, where(half_odd, smallest, NONE), where(odd, largest, NONE))
+    less_half = where(halves, zero | 0x8000, 0)
+    for i in range(BLOCK):
+        error = cast(fractions[i] ^ less_half, np.int16) >> 2
+        error = where(keys[i] == flipped, error ^ -0x4000, error)
+        points[i] = high_half(error + code.shift_of_fours[i], code.eight_q)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def decode_e8_blocks(code, codes, first, n_blocks, bit, panels, energy):
+    """Decode n_blocks blocks of each row; `_nested.decode_blocks` explains the arguments."""
+    width, lanes, sums = panels.shape[2], np.empty(LANES, np.uint64), np.empty(LANES)
+    digits, points = registers(np.uint16(0), 8), registers(np.int16(0), 8)
+    mask = (1 << code.n_bits) - 1
+    for row in range(0, codes.shape[0], LANES):
+        panel, lane, total = row // width, row % width, splat(0.0)
+        for block in range(n_blocks):
+            start = bit + block * code.n_bits
+            words = get_bytes(codes, row, start >> 3, lanes) >> (start & 7) & mask
+            scale = look_up(code.scales, _split_words(code, words, digits))
+            _leaders(code, digits, points)
+            square, centre = scale - scale, min(block, code.centres.shape[0] - 1)
+            for i in range(BLOCK):
+                point = scale * (cast(points[i], np.float32) - code.centres[centre, i])
+                store(panels, (panel, first + block * BLOCK + i, lane), point)
+                square = square + point * point
+            total = total + cast(square, np.float64)
+        store(sums, 0, total)
+        for j in range(min(LANES, codes.shape[0] - row)):
+            energy[row + j] += sums[j]
