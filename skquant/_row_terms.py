@@ -201,8 +201,17 @@ def _pack_alignment(alignment):
 
 def _unpack_alignment(levels):
     """Undo `_pack_alignment`."""
+    return _ALIGNMENTS[levels]
+
+
+def _alignments():
+    """List the alignments of all levels."""
+    levels = np.arange(2**ALIGNMENT_BITS)
     ratio = np.exp2((levels - 1) / ALIGNMENT_STEPS + ALIGNMENT_LOWEST)
     return np.where(levels == 0, 0.0, np.sqrt(ratio / (1 + ratio)))
+
+
+_ALIGNMENTS = _alignments()
 
 
 def _pack_cosine(cosine, n_bits):

@@ -4,14 +4,24 @@ So far every machine takes the portable kernels, which rely on the compiler's ve
 """
 
 from ._codebook import decode_words, encode_words
+from ._dot import BYTE_OFFSET, HAS_BYTES, QUERIES
 from ._e8 import decode_e8_blocks
 from ._hadamard import rotate, rotate_back
+from ._isa import VECTOR_BITS
 from ._nested import FEW_VECTORS, decode_blocks, encode_blocks, multiply_blocks
 from ._rows import centre_rows, gather_rows, scale_rows
+from ._tiles import round_to_bytes, round_to_shorts, search_tiles
 from ._top_k import update_top_k
 
+# Whether products of integers outrun those of floats.
+HAS_INTEGERS = HAS_BYTES or VECTOR_BITS >= 256
+
 __all__ = [
+    "BYTE_OFFSET",
     "FEW_VECTORS",
+    "HAS_BYTES",
+    "HAS_INTEGERS",
+    "QUERIES",
     "centre_rows",
     "decode_blocks",
     "decode_e8_blocks",
@@ -22,6 +32,9 @@ __all__ = [
     "multiply_blocks",
     "rotate",
     "rotate_back",
+    "round_to_bytes",
+    "round_to_shorts",
     "scale_rows",
+    "search_tiles",
     "update_top_k",
 ]

@@ -36,19 +36,40 @@ def _push(distances, indices, query, distance, index):
 
 
 @inlined
-def _scan(products, query, start, stop, weight, offset, first_row, distances, indices):
-    """Take some rows of a panel into a query's heap."""
+def scan(products, line, shift, start, stop, query, weight, offset, first_row, distances, indices):
+    """Take rows into a query's heap; the product of a row is products[line, row - shift]."""
     for row in range(start, stop):
-        distance = offset[row] + weight * products[query, row]
+        distance = offset[row] + weight * products[line, row - shift]
         if distance < distances[query, 0]:
             _push(distances, indices, query, distance, first_row + row)
 
 
 @inlined
-def _rough_limit(farthest, inverse, largest):
-    """Bound on product + offset / weight for what may be nearer, with room for rounding."""
+def rough_limit(weight, farthest, largest):
+    """Bound product + offset / weight in single precision, which can tell that most rows are far.
+
+    Parameters
+    ----------
+    weight : float
+    farthest : float
+        Distance of the farthest row that is kept.
+    largest : float
+        Largest magnitude of an offset.
+
+    Returns
+    -------
+    inverse : float32
+        1 / weight.
+    limit : float32
+        With room for rounding; infinite where single precision is not wide enough for the offsets,
+        as they are or divided by the weight.
+    """
+    inverse = 1.0 / weight if weight > 0 else 1e30
     bound = farthest * inverse
-    return np.float32(min(bound + 1e-6 * (abs(bound) + largest * inverse), 1e38))
+    limit = min(bound + 1e-6 * (abs(bound) + largest * inverse), 1e38)
+    if largest > 0 and not (1e-30 < largest < 1e30 and 1e-30 < largest * inverse < 1e30):
+        limit = np.inf
+    return np.float32(inverse), np.float32(limit)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -71,20 +92,17 @@ def update_top_k(products, weight, offset, first_row, distances, indices):
         Rows of the heaps. Updated. Of equal distances the smallest rows stay.
     """
     n_rows = products.shape[1]
+    whole = n_rows // LANES * LANES
     rough_offset, largest = offset.astype(np.float32), 0.0
     for row in range(n_rows):
         largest = max(largest, abs(offset[row]))
     for query in range(products.shape[0]):
         w = weight[query]
-        inverse = 1.0 / w if w > 0 else 1e30
-        # Is single precision wide enough for the offsets, as they are and divided by the weight?
-        single = largest == 0 or (1e-30 < largest < 1e30 and 1e-30 < largest * inverse < 1e30)
-        whole = n_rows // LANES * LANES if single else 0
-        limit = _rough_limit(distances[query, 0], inverse, largest)
+        inverse, limit = rough_limit(w, distances[query, 0], largest)
         for row in range(0, whole, LANES):
-            # Most rows are far, and single precision can tell.
-            rough = load(products, (query, row)) + load(rough_offset, row) * np.float32(inverse)
-            if any_lane(rough < limit):
-                _scan(products, query, row, row + LANES, w, offset, first_row, distances, indices)
-                limit = _rough_limit(distances[query, 0], inverse, largest)
-        _scan(products, query, whole, n_rows, w, offset, first_row, distances, indices)
+            rough = load(products, (query, row)) + load(rough_offset, row) * inverse
+            if limit == np.inf or any_lane(rough < limit):
+                stop = row + LANES
+                scan(products, query, 0, row, stop, query, w, offset, first_row, distances, indices)
+                inverse, limit = rough_limit(w, distances[query, 0], largest)
+        scan(products, query, 0, whole, n_rows, query, w, offset, first_row, distances, indices)

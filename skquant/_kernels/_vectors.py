@@ -66,7 +66,7 @@ class _RegistersModel(models.PrimitiveModel):
         super().__init__(dmm, fe_type, ir.PointerType(array))
 
 
-def _splat(builder, scalar):
+def to_vector(builder, scalar):
     """Copy a scalar to all lanes."""
     vector = ir.Constant(ir.VectorType(scalar.type, LANES), ir.Undefined)
     vector = builder.insert_element(vector, scalar, ir.Constant(ir.IntType(32), 0))
@@ -79,7 +79,7 @@ def _operands(context, builder, dtype, sig, args):
     return [
         arg
         if isinstance(kind, Vector)
-        else _splat(builder, context.cast(builder, arg, kind, dtype))
+        else to_vector(builder, context.cast(builder, arg, kind, dtype))
         for kind, arg in zip(sig.args, args, strict=True)
     ]
 
@@ -179,22 +179,25 @@ def _flip(builder, dtype, a, b):
     return builder.bitcast(builder.xor(builder.bitcast(a, integer), flipped), a.type)
 
 
-def _in_parts(builder, name, *operands):
+def in_parts(builder, name, *operands, sums=None, bits=None):
     """Call an instruction of the target on as many lanes at a time as it takes.
 
-    It gives what its first operand is.
+    It gives vectors like the operands. It takes these as integers of some bits, after `sums`.
     """
     whole = operands[0].type
     size = VECTOR_BITS // whole.element.width
-    part = ir.VectorType(whole.element, size)
-    function = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(part, [part] * len(operands)), name
-    )
+    result = ir.VectorType(whole.element, size)
+    taken = result if bits is None else ir.VectorType(ir.IntType(bits), VECTOR_BITS // bits)
+    kinds = [taken] * len(operands)
+    if sums is not None:
+        kinds, operands = [result, *kinds], [sums, *operands]
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, kinds), name)
     found = []
     for first in range(0, whole.count, size):
         order = ir.Constant(ir.VectorType(ir.IntType(32), size), list(range(first, first + size)))
-        taken = [builder.shuffle_vector(vector, vector, order) for vector in operands]
-        found.append(builder.call(function, taken))
+        parts = [builder.shuffle_vector(vector, vector, order) for vector in operands]
+        parts = [builder.bitcast(part, kind) for part, kind in zip(parts, kinds, strict=True)]
+        found.append(builder.call(function, parts))
     while len(found) > 1:
         order = ir.Constant(ir.VectorType(ir.IntType(32), 2 * size), list(range(2 * size)))
         pairs = zip(found[::2], found[1::2], strict=True)
@@ -206,7 +209,7 @@ def _high_half(builder, dtype, a, b):
     names = {512: "avx512.pmulh{}.w.512", 256: "avx2.pmulh{}.w", 128: "sse2.pmulh{}.w"}
     if IS_X86:
         name = "llvm.x86." + names[VECTOR_BITS].format("" if dtype.signed else "u")
-        return _in_parts(builder, name, a, b)
+        return in_parts(builder, name, a, b)
     extend, wide = builder.sext if dtype.signed else builder.zext, _llvm(types.int32)
     product = builder.mul(extend(a, wide), extend(b, wide))
     return builder.trunc(builder.lshr(product, ir.Constant(wide, [16] * LANES)), a.type)
@@ -226,6 +229,10 @@ def rint(x):
 
 def floor(x):
     """Round down."""
+
+
+def root(x):
+    """Take the square root."""
 
 
 def least(a, b):
@@ -250,6 +257,7 @@ _define_operator(flip, 2, _flip)
 _define_operator(abs, 1, _magnitude)
 _define_operator(rint, 1, _intrinsic("rint"))
 _define_operator(floor, 1, _intrinsic("floor"))
+_define_operator(root, 1, _intrinsic("sqrt"))
 _define_operator(high_half, 2, _high_half)
 _define_operator(least, 2, _choice("<"))
 _define_operator(most, 2, _choice(">"))
@@ -292,7 +300,7 @@ def _type_splat(context):
 
 @lower_builtin(splat, types.Number)
 def _lower_splat(context, builder, sig, args):
-    return _splat(builder, args[0])
+    return to_vector(builder, args[0])
 
 
 def cast(vector, like):

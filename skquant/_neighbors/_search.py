@@ -11,12 +11,13 @@ without bias. What remains of a panel is an offset and a factor for each row and
 
 import numpy as np
 
-from .._kernels._dispatch import centre_rows, update_top_k
+from .._codec import batches
+from .._integer_products import IntegerQueries, IntegerRows, bytes_serve
+from .._kernels._dispatch import HAS_INTEGERS, centre_rows, search_tiles, update_top_k
 from .._threads import run_in_threads, single_threaded_blas, thread_count
 
-CHUNK_ROWS = 2**14
-PANEL_ROWS = 2**10
-QUERY_BLOCK = 2**8
+PANEL_FLOATS = 2**18  # a panel and its tiles stay in the cache
+CHUNK_ROWS = 2**12  # that threads share out, and whose terms are unpacked at once
 
 
 def search(codes, queries, k, *, metric, n_jobs=None):
@@ -48,9 +49,11 @@ def search(codes, queries, k, *, metric, n_jobs=None):
     length = np.sqrt(energy)
     inverse = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
     coordinates = codec.to_coordinates(queries, codec.mean, inverse)
+    use = _FloatQueries if not HAS_INTEGERS else _IntegerQueries
+    prepared = use(codec.row_code, coordinates, length)
 
     def search_part(chunks):
-        return _search_chunks(codes, coordinates, length, chunks, k, metric)
+        return _search_chunks(codes, prepared, chunks, k, metric)
 
     n_chunks = -(-len(codes) // CHUNK_ROWS)
     parts = [part for part in np.array_split(range(n_chunks), thread_count(n_jobs)) if len(part)]
@@ -66,35 +69,89 @@ def search(codes, queries, k, *, metric, n_jobs=None):
     return distances + query_offset[:, None], indices
 
 
-def _search_chunks(codes, coordinates, length, chunks, k, metric):
+def _search_chunks(codes, queries, chunks, k, metric):
     """Find the k nearest rows in some chunks: heaps of distances, less the query's own part."""
-    distances = np.full((len(coordinates), k), np.inf)
-    indices = np.full((len(coordinates), k), np.iinfo(np.int64).max)
-    tile = np.empty(min(QUERY_BLOCK, len(coordinates)) * PANEL_ROWS, np.float32)
+    distances = np.full((len(queries.length), k), np.inf)
+    indices = np.full((len(queries.length), k), np.iinfo(np.int64).max)
+    take = queries.searcher()
     for first in chunks * CHUNK_ROWS:
         packed = codes._rows[first : first + CHUNK_ROWS]
-        decoded = codes._codec.decode_panels(packed, PANEL_ROWS)
+        decoded = codes._codec.decode_panels(packed, queries.panel_rows)
         for rows, panels, decoded_norm, terms in decoded:
-            n_rows = rows.stop - rows.start
             scale, offset = _scale_and_offset(terms, decoded_norm, metric)
+            take(panels, scale, offset, first + rows.start, distances, indices)
+    return distances, indices
+
+
+class _FloatQueries:
+    """Queries that meet decoded rows in the products of BLAS."""
+
+    panel_rows = 2**10
+    block = 2**8
+
+    def __init__(self, row_code, coordinates, length):
+        self.coordinates = coordinates
+        self.length = length
+
+    def searcher(self):
+        """Make a function that takes a panel of rows into heaps."""
+        tile = np.empty(min(self.block, len(self.length)) * self.panel_rows, np.float32)
+
+        def take(panels, scale, offset, first_row, distances, indices):
             scales = np.zeros(panels.shape[2], np.float32)
-            scales[:n_rows] = scale
+            scales[: len(scale)] = scale
             panels[0] *= scales  # the whole panel is faster than a part
-            panel = panels[0, :, :n_rows]
-            for start in range(0, len(coordinates), QUERY_BLOCK):
-                block = slice(start, start + QUERY_BLOCK)
-                shape = len(coordinates[block]), n_rows
+            panel = panels[0, :, : len(scale)]
+            for block in batches(len(self.length), self.block):
+                shape = len(self.length[block]), len(scale)
                 products = tile[: shape[0] * shape[1]].reshape(shape)
-                np.matmul(coordinates[block], panel, out=products)
+                np.matmul(self.coordinates[block], panel, out=products)
                 update_top_k(
                     products,
-                    length[block],
+                    self.length[block],
                     offset,
-                    first + rows.start,
+                    first_row,
                     distances[block],
                     indices[block],
                 )
-    return distances, indices
+
+        return take
+
+
+class _IntegerQueries:
+    """Queries that meet decoded rows in products of small integers."""
+
+    def __init__(self, row_code, coordinates, length):
+        self.n_coordinates = coordinates.shape[1]
+        self.panel_rows = max(64, PANEL_FLOATS // self.n_coordinates // 64 * 64)
+        self.integers = IntegerQueries.round(coordinates, bytes_serve(row_code))
+        self.length = length
+
+    def searcher(self):
+        """Make a function that takes a panel of rows into heaps."""
+        queries, in_bytes = self.integers, self.integers.in_bytes
+        room = IntegerRows(self.panel_rows, self.n_coordinates, in_bytes)
+        unit = 2.0**-7 if in_bytes else 2.0**-15  # keeps products as small as those of floats
+        weight = self.length * (queries.units / unit)
+
+        def take(panels, scale, offset, first_row, distances, indices):
+            tiles, units = room.round(panels, len(scale))
+            scales = np.zeros(len(units), np.float32)
+            scales[: len(scale)] = units[: len(scale)] * scale * unit
+            search_tiles(
+                tiles,
+                scales,
+                queries.blocks,
+                queries.start,
+                in_bytes,
+                weight,
+                offset,
+                first_row,
+                distances,
+                indices,
+            )
+
+        return take
 
 
 def _scale_and_offset(terms, decoded_norm, metric):
