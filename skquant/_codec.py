@@ -368,6 +368,8 @@ def batches(n_rows, batch_rows):
 
 def lay_apart(packed):
     """Copy compressed rows, so that those worked on together do not compete for cache lines."""
+    if packed.shape[1] == _row_stride(packed.shape[1]) and packed.flags.c_contiguous:
+        return packed
     apart = np.zeros((len(packed), _row_stride(packed.shape[1])), np.uint8)
     apart[:, : packed.shape[1]] = packed
     return apart

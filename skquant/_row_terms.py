@@ -19,6 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ._kernels._dispatch import unpack_fields
+
 ALIGNMENT_BITS = 9
 ALIGNMENT_STEPS = 24.0  # a bit of signal-to-noise ratio
 ALIGNMENT_LOWEST = -5.0  # log2 of the ratio at level 1; level 0 says that nothing was coded
@@ -152,12 +154,8 @@ class TermLayout:
 
     def unpack(self, packed, centre_norm):
         """Unpack bytes of shape (n_rows, n_bytes) into `RowTerms`."""
-        words = np.zeros((len(packed), 8), np.uint8)
-        words[:, : self.n_bytes] = packed
-        word, levels = words.view("<u8")[:, 0].astype(np.uint64), []
-        for width in self.widths:
-            levels.append((word & np.uint64(2**width - 1)).astype(np.int64))
-            word = word >> np.uint64(width)
+        levels = np.empty((len(self.widths), len(packed)), np.int64)
+        unpack_fields(packed, np.array(self.widths), levels)
         magnitude = _unpack_magnitude(levels[0], self.mantissa)
         zero = np.zeros_like(magnitude)
         if self.center == "features":

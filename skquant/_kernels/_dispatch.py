@@ -10,6 +10,7 @@ from ._hadamard import rotate, rotate_back
 from ._isa import VECTOR_BITS
 from ._nested import FEW_VECTORS, decode_blocks, encode_blocks, multiply_blocks
 from ._rows import centre_rows, gather_rows, scale_rows
+from ._terms import unpack_fields
 from ._tiles import round_to_bytes, round_to_shorts, search_tiles
 from ._top_k import update_top_k
 
@@ -36,5 +37,6 @@ __all__ = [
     "round_to_shorts",
     "scale_rows",
     "search_tiles",
+    "unpack_fields",
     "update_top_k",
 ]

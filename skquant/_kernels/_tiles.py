@@ -9,15 +9,16 @@ import numpy as np
 from numba import njit
 
 from ._dot import BYTE_OFFSET, QUERIES, dot_bytes, dot_shorts
-from ._top_k import rough_limit, scan
+from ._top_k import push_lanes, rough_limit, rough_offsets
 from ._vectors import (
     LANES,
-    any_lane,
     bits,
     cast,
     inlined,
+    lane_bits,
     load,
     most,
+    multiply_add,
     registers,
     root,
     splat,
@@ -123,29 +124,25 @@ def search_tiles(
     first_row, distances, indices
         As in `update_top_k`.
     """
-    n_rows, n_queries = len(offset), len(weight)
     sums, products = registers(np.int32(0), QUERIES), np.empty((1, LANES), np.float32)
-    rough_offset, largest = np.full(tiles.shape[0] * LANES, np.float32(np.inf)), 0.0
-    for row in range(n_rows):
-        rough_offset[row] = offset[row]
-        largest = max(largest, abs(offset[row]))
+    rough_offset, largest = rough_offsets(offset, tiles.shape[0] * LANES)
     inverse, limit = np.ones(len(start), np.float32), np.full(len(start), np.float32(-np.inf))
-    for query in range(n_queries):
+    for query in range(len(weight)):
         inverse[query], limit[query] = rough_limit(weight[query], distances[query, 0], largest)
     for tile in range(tiles.shape[0]):
         row = tile * LANES
-        stop = min(row + LANES, n_rows)
         row_scale, row_offset = load(scale, row), load(rough_offset, row)
         for block in range(queries.shape[0]):
             _multiply(tiles, tile, queries, block, start, in_bytes, sums)
             for q in range(QUERIES):
                 query = block * QUERIES + q
-                product = cast(sums[q], np.float32) * row_scale
-                rough = product + row_offset * inverse[query]
-                if limit[query] == np.inf or any_lane(rough < limit[query]):
-                    store(products, (0, 0), product)
+                total = cast(sums[q], np.float32)
+                rough = multiply_add(total, row_scale, row_offset * inverse[query])
+                near = lane_bits(rough < limit[query])
+                if near != 0:
                     w = weight[query]
-                    scan(
-                        products, 0, row, row, stop, query, w, offset, first_row, distances, indices
+                    store(products, (0, 0), total * row_scale)
+                    push_lanes(
+                        near, products, 0, 0, row, query, w, offset, first_row, distances, indices
                     )
                     _, limit[query] = rough_limit(w, distances[query, 0], largest)

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from ._vectors import LANES, any_lane, inlined, load
+from ._vectors import LANES, inlined, lane_bits, load, lowest_bit
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -36,12 +36,22 @@ def _push(distances, indices, query, distance, index):
 
 
 @inlined
-def scan(products, line, shift, start, stop, query, weight, offset, first_row, distances, indices):
-    """Take rows into a query's heap; the product of a row is products[line, row - shift]."""
-    for row in range(start, stop):
-        distance = offset[row] + weight * products[line, row - shift]
+def push_lanes(
+    near, products, line, column, row, query, weight, offset, first_row, distances, indices
+):
+    """Take the rows of some lanes into a query's heap.
+
+    `near` has a bit for each of LANES rows, from `row` on, whose products start at
+    products[line, column].
+    """
+    while near != 0:
+        lane = lowest_bit(near)
+        near &= near - np.uint64(1)
+        if row + lane >= len(offset):
+            break
+        distance = offset[row + lane] + weight * products[line, column + lane]
         if distance < distances[query, 0]:
-            _push(distances, indices, query, distance, first_row + row)
+            _push(distances, indices, query, distance, first_row + row + lane)
 
 
 @inlined
@@ -59,17 +69,27 @@ def rough_limit(weight, farthest, largest):
     Returns
     -------
     inverse : float32
-        1 / weight.
+        1 / weight; zero where single precision is not wide enough for the offsets, as they are or
+        divided by the weight.
     limit : float32
-        With room for rounding; infinite where single precision is not wide enough for the offsets,
-        as they are or divided by the weight.
+        With room for rounding; infinite in that case.
     """
     inverse = 1.0 / weight if weight > 0 else 1e30
     bound = farthest * inverse
     limit = min(bound + 1e-6 * (abs(bound) + largest * inverse), 1e38)
     if largest > 0 and not (1e-30 < largest < 1e30 and 1e-30 < largest * inverse < 1e30):
-        limit = np.inf
+        inverse, limit = 0.0, np.inf
     return np.float32(inverse), np.float32(limit)
+
+
+@inlined
+def rough_offsets(offset, n):
+    """Round offsets to n numbers in single precision, and give the largest magnitude."""
+    rough, largest = np.zeros(n, np.float32), 0.0
+    for row in range(len(offset)):
+        rough[row] = min(max(offset[row], -1e38), 1e38)
+        largest = max(largest, abs(offset[row]))
+    return rough, largest
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -91,18 +111,18 @@ def update_top_k(products, weight, offset, first_row, distances, indices):
     indices : int64 ndarray of shape (n_queries, k)
         Rows of the heaps. Updated. Of equal distances the smallest rows stay.
     """
-    n_rows = products.shape[1]
-    whole = n_rows // LANES * LANES
-    rough_offset, largest = offset.astype(np.float32), 0.0
-    for row in range(n_rows):
-        largest = max(largest, abs(offset[row]))
+    n_rows = len(offset)
+    rough_offset, largest = rough_offsets(offset, n_rows)
     for query in range(products.shape[0]):
         w = weight[query]
         inverse, limit = rough_limit(w, distances[query, 0], largest)
-        for row in range(0, whole, LANES):
-            rough = load(products, (query, row)) + load(rough_offset, row) * inverse
-            if limit == np.inf or any_lane(rough < limit):
-                stop = row + LANES
-                scan(products, query, 0, row, stop, query, w, offset, first_row, distances, indices)
+        for row in range(0, n_rows, LANES):
+            near = np.uint64(0xFFFFFFFF)
+            if row + LANES <= n_rows:
+                rough = load(products, (query, row)) + load(rough_offset, row) * inverse
+                near = lane_bits(rough < limit)
+            if near != 0:
+                push_lanes(
+                    near, products, query, row, row, query, w, offset, first_row, distances, indices
+                )
                 inverse, limit = rough_limit(w, distances[query, 0], largest)
-        scan(products, query, 0, whole, n_rows, query, w, offset, first_row, distances, indices)

@@ -372,19 +372,52 @@ def _lower_bits(context, builder, sig, args):
     return builder.bitcast(args[0], _llvm(sig.return_type.dtype))
 
 
+def lane_bits(mask):
+    """Give the lanes of a mask as the lowest bits of a uint64."""
+
+
+@type_callable(lane_bits)
+def _type_lane_bits(context):
+    return lambda mask: types.uint64 if mask == Vector(types.boolean) else None
+
+
+@lower_builtin(lane_bits, Vector)
+def _lower_lane_bits(context, builder, sig, args):
+    return builder.zext(builder.bitcast(args[0], ir.IntType(LANES)), ir.IntType(64))
+
+
+@inlined
 def any_lane(mask):
     """Whether any lane of a mask is set."""
+    return lane_bits(mask) != 0
 
 
-@type_callable(any_lane)
-def _type_any_lane(context):
-    return lambda mask: types.boolean if mask == Vector(types.boolean) else None
+def lowest_bit(bits):
+    """Find the lowest bit that is set in a uint64."""
 
 
-@lower_builtin(any_lane, Vector)
-def _lower_any_lane(context, builder, sig, args):
-    bits = builder.bitcast(args[0], ir.IntType(LANES))
-    return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
+@type_callable(lowest_bit)
+def _type_lowest_bit(context):
+    return lambda bits: types.uint64 if bits == types.uint64 else None
+
+
+@lower_builtin(lowest_bit, types.uint64)
+def _lower_lowest_bit(context, builder, sig, args):
+    return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+
+def multiply_add(a, b, c):
+    """Compute a * b + c, rounded once or twice: not where the result decides anything."""
+
+
+@type_callable(multiply_add)
+def _type_multiply_add(context):
+    return lambda a, b, c: a if a == b == c == Vector(types.float32) else None
+
+
+@lower_builtin(multiply_add, Vector, Vector, Vector)
+def _lower_multiply_add(context, builder, sig, args):
+    return _intrinsic("fmuladd")(builder, sig.return_type.dtype, *args)
 
 
 def load(array, index):

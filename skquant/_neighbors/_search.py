@@ -10,6 +10,7 @@ without bias. What remains of a panel is an offset and a factor for each row and
 """
 
 import numpy as np
+from sklearn.utils import gen_even_slices
 
 from .._codec import batches
 from .._integer_products import IntegerQueries, IntegerRows, bytes_serve
@@ -17,7 +18,7 @@ from .._kernels._dispatch import HAS_INTEGERS, centre_rows, search_tiles, update
 from .._threads import run_in_threads, single_threaded_blas, thread_count
 
 PANEL_FLOATS = 2**18  # a panel and its tiles stay in the cache
-CHUNK_ROWS = 2**12  # that threads share out, and whose terms are unpacked at once
+CHUNK_ROWS = 2**14  # whose terms are unpacked at once
 
 
 def search(codes, queries, k, *, metric, n_jobs=None):
@@ -52,13 +53,12 @@ def search(codes, queries, k, *, metric, n_jobs=None):
     use = _FloatQueries if not HAS_INTEGERS else _IntegerQueries
     prepared = use(codec.row_code, coordinates, length)
 
-    def search_part(chunks):
-        return _search_chunks(codes, prepared, chunks, k, metric)
+    def search_part(rows):
+        return _search_rows(codes, prepared, rows, k, metric)
 
-    n_chunks = -(-len(codes) // CHUNK_ROWS)
-    parts = [part for part in np.array_split(range(n_chunks), thread_count(n_jobs)) if len(part)]
+    parts = gen_even_slices(len(codes), min(thread_count(n_jobs), len(codes)))
     with single_threaded_blas():
-        found = run_in_threads(search_part, parts, n_jobs)
+        found = run_in_threads(search_part, list(parts), n_jobs)
     distances = np.concatenate([d for d, _ in found], axis=1)
     indices = np.concatenate([i for _, i in found], axis=1)
     order = np.lexsort((indices, distances), axis=1)[:, :k]
@@ -69,17 +69,18 @@ def search(codes, queries, k, *, metric, n_jobs=None):
     return distances + query_offset[:, None], indices
 
 
-def _search_chunks(codes, queries, chunks, k, metric):
-    """Find the k nearest rows in some chunks: heaps of distances, less the query's own part."""
+def _search_rows(codes, queries, rows, k, metric):
+    """Find the k nearest of a slice of rows: heaps of distances, less the query's own part."""
     distances = np.full((len(queries.length), k), np.inf)
     indices = np.full((len(queries.length), k), np.iinfo(np.int64).max)
     take = queries.searcher()
-    for first in chunks * CHUNK_ROWS:
-        packed = codes._rows[first : first + CHUNK_ROWS]
-        decoded = codes._codec.decode_panels(packed, queries.panel_rows)
-        for rows, panels, decoded_norm, terms in decoded:
+    for first in range(rows.start, rows.stop, CHUNK_ROWS):
+        packed = codes._rows[first : min(first + CHUNK_ROWS, rows.stop)]
+        for panel, panels, decoded_norm, terms in codes._codec.decode_panels(
+            packed, queries.panel_rows
+        ):
             scale, offset = _scale_and_offset(terms, decoded_norm, metric)
-            take(panels, scale, offset, first + rows.start, distances, indices)
+            take(panels, scale, offset, first + panel.start, distances, indices)
     return distances, indices
 
 
