@@ -17,7 +17,7 @@ from sklearn.utils import gen_batches
 from ._entropy_code import EntropyRowCode, switching_rate
 from ._kernels._dispatch import centre_rows, gather_rows, scale_rows
 from ._kernels._vectors import LANES
-from ._panels import empty_panels, empty_wide_panel, put_rows
+from ._panels import empty_panels, put_rows
 from ._rotation import KINDS
 from ._row_code import RowCode, spend_bits
 from ._row_terms import TermLayout
@@ -193,19 +193,41 @@ class Codec:
         ------
         rows : slice
             The rows.
-        panels : float32 ndarray of shape (1, n_coordinates, width)
-            u, a row a column; what comes next takes its place in memory.
+        panels : float32 ndarray of shape (n_panels, n_coordinates, LANES)
+            u; what comes next takes its place in memory.
         decoded_norm : ndarray of shape (n_rows,)
             ‖u‖.
         terms : RowTerms
             The terms of the rows.
         """
-        packed = lay_apart(packed)
         terms = self.unpack_terms(packed)
-        panels = empty_wide_panel(min(panel_rows, len(packed)), self.row_code.n_coordinates)
+        room = empty_panels(min(panel_rows, len(packed)), self.row_code.n_coordinates)
         for rows in batches(len(packed), panel_rows):
-            energy = self.row_code.decode(packed[rows], panels, self.dither)
+            apart = lay_apart(packed[rows])
+            panels = room[: -(-len(apart) // LANES)]
+            energy = self.row_code.decode(apart, panels, self.dither)
             yield rows, panels, np.sqrt(energy), terms[rows]
+
+    def decode_coordinates(self, packed, out):
+        """Decode rows to the codes' coordinates, a row a row.
+
+        Parameters
+        ----------
+        packed : uint8 ndarray of shape (n_rows, row_bytes)
+        out : float32 ndarray of shape (n_rows, n_coordinates)
+            u; written to.
+
+        Returns
+        -------
+        decoded_norm : ndarray of shape (n_rows,)
+            ‖u‖.
+        """
+        decoded_norm = np.empty(len(packed))
+        at_once = max(LANES, BLOCK_FLOATS // out.shape[1] // LANES * LANES)
+        for rows, panels, norm, _ in self.decode_panels(packed, at_once):
+            gather_rows(panels, out[rows])
+            decoded_norm[rows] = norm
+        return decoded_norm
 
     def decode(self, packed, dtype):
         """Reconstruct rows by least squares, (n_rows, n_features)."""

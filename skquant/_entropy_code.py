@@ -27,7 +27,7 @@ from ._kernels._entropy import (
     write_rows,
 )
 from ._kernels._vectors import LANES
-from ._panels import empty_wide_panel
+from ._panels import empty_panels
 from ._trellis_code import trellis_code
 
 CHUNK_FLOATS = 2**18  # what is encoded at a time stays in the cache
@@ -149,10 +149,11 @@ class EntropyRowCode:
         return energy
 
     def multiply(self, codes, vectors, dither=None):
-        """Multiply what rows decode to by vectors: products (n_vectors, n_rows), and ‖u‖²."""
-        panels = empty_wide_panel(len(codes), self.n_coordinates)
+        """Multiply what rows decode to by vectors: products (n_rows, n_vectors), and ‖u‖²."""
+        panels = empty_panels(len(codes), self.n_coordinates)
         energy = self.decode(codes, panels, dither)
-        return (vectors @ panels[0, :, : len(codes)]).astype(np.float64), energy
+        products = panels.transpose(0, 2, 1) @ np.ascontiguousarray(vectors.T)
+        return products.reshape(-1, len(vectors))[: len(codes)].astype(np.float64), energy
 
     def draw_dither(self, random_state):
         """Draw a vector uniform over the cell of the code, float32 (n_coordinates,).

@@ -86,9 +86,8 @@ class IntegerRows:
         self._tiles = np.empty((n_tiles, n_steps, LANES), np.int32)
         self._units = np.empty(n_tiles * LANES, np.float32)
 
-    def round(self, panels, n_rows):
-        """Round as many rows of a wide panel; give tiles and units."""
-        n_tiles = -(-n_rows // LANES)
-        tiles, units = self._tiles[:n_tiles], self._units[: n_tiles * LANES]
+    def round(self, panels):
+        """Round the rows of panels; give tiles and units."""
+        tiles, units = self._tiles[: len(panels)], self._units[: len(panels) * LANES]
         self._round(panels, tiles, units)
         return tiles, units

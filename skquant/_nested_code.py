@@ -23,7 +23,13 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from ._kernels._dispatch import decode_blocks, decode_e8_blocks, encode_blocks, multiply_blocks
+from ._kernels._dispatch import (
+    decode_blocks,
+    decode_e8_blocks,
+    encode_blocks,
+    multiply_blocks,
+    multiply_e8_blocks,
+)
 from ._kernels._e8 import LARGEST_Q, E8Code
 from ._kernels._nested import Code
 from ._panels import empty_panels, put_rows, take_rows
@@ -187,11 +193,8 @@ class NestedLatticeCode:
             fine = panels
             if panels.dtype != self.dtype:
                 fine = np.zeros(panels.shape, self.dtype)
-            if self.e8_parameters is not None:
-                small = self.e8_parameters._replace(centres=2 * dithered.centres)
-                decode_e8_blocks(small, codes, first, n_blocks, bit, fine, energy)
-            else:
-                decode_blocks(dithered, codes, first, n_blocks, bit, fine, energy)
+            kernel, code = self._kernel(dithered, decode_e8_blocks, decode_blocks)
+            kernel(code, codes, first, n_blocks, bit, fine, energy)
             if fine is not panels:
                 panels[:, first:stop] = fine[:, first:stop]
             return
@@ -205,15 +208,22 @@ class NestedLatticeCode:
     def multiply(self, codes, first, n_blocks, bit, vectors, products, energy, dither=None):
         """Add the products of what blocks decode to with a few vectors.
 
-        `vectors` has the shape (FEW_VECTORS, n_coordinates), `products` (n_rows, FEW_VECTORS);
-        `energy` is as in `decode`.
+        `vectors` has the shape (n_vectors, n_coordinates), `products` (n_rows, n_vectors); `energy`
+        is as in `decode`.
         """
         dithered = self._with_centres(n_blocks, dither)
         if dithered.lattice >= 0:
-            vectors = vectors.astype(self.dtype, copy=False)
-            multiply_blocks(dithered, codes, first, n_blocks, bit, vectors, products, energy)
+            kernel, code = self._kernel(dithered, multiply_e8_blocks, multiply_blocks)
+            vectors = vectors.astype(self.dtype, order="C", copy=False)
+            kernel(code, codes, first, n_blocks, bit, vectors, products, energy)
         else:
             multiply_decoded(self, codes, first, n_blocks, bit, vectors, products, energy, dither)
+
+    def _kernel(self, code, for_e8, for_all):
+        """Choose the kernel for E8 in small integers where it serves; give it and its code."""
+        if self.e8_parameters is None:
+            return for_all, code
+        return for_e8, self.e8_parameters._replace(centres=2 * code.centres)
 
     def _all_centres(self, dithered, n_blocks, n_rows):
         """Repeat the centres for all blocks of all rows."""

@@ -15,15 +15,6 @@ def empty_panels(n_rows, n_coordinates, dtype=np.float32):
     return np.empty((-(-n_rows // LANES), n_coordinates, LANES), dtype)
 
 
-def empty_wide_panel(n_rows, n_coordinates):
-    """Make a single panel of zeros with room for the rows, for matrix products.
-
-    Its width is an odd multiple of LANES, so that the coordinates of a row do not compete for the
-    same lines of the cache.
-    """
-    return np.zeros((1, n_coordinates, (-(-n_rows // LANES) | 1) * LANES), np.float32)
-
-
 def take_rows(panels, n_rows):
     """Take rows from panels, (n_rows, n_coordinates)."""
     return panels.transpose(0, 2, 1).reshape(-1, panels.shape[1])[:n_rows]

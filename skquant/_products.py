@@ -14,9 +14,10 @@ from ._kernels._dispatch import FEW_VECTORS
 from ._row_terms import RowTerms
 from .theory import matmul_bias_variance, matmul_mse
 
-PANEL_FLOATS = 2**19  # a panel stays in the cache
+PANEL_FLOATS = 2**22  # enough rows for a fast product
 LEFT_FLOATS = 2**22  # the right factor is decoded anew for every so many of the left
-CHUNK_ROWS = 2**10
+CHUNK_ROWS = 2**8
+LARGEST_FACTOR = 1e15  # whose products single precision can hold
 ESTIMATORS = ("least_squares", "unbiased")
 _MOST_DISTORTION = 1 - 1e-9
 
@@ -25,21 +26,25 @@ def times(matrix, other):
     """Multiply a `QuantizedMatrix` by a dense matrix of shape (n_features, n_columns)."""
     codec = matrix._codec
     out = np.empty((len(matrix), other.shape[1]), np.result_type(matrix.dtype, other.dtype))
-    size = _largest_magnitudes(other)
-    coordinates = codec.to_coordinates((other / size).T)
+    size = _column_sizes(other)
+    is_scaled = (size != 1).any()
+    coordinates = codec.to_coordinates((other / size if is_scaled else other).T)
     offset, sums = codec.mean @ other, other.sum(axis=0, dtype=np.float64)
     multiply = _multiply_few if other.shape[1] <= FEW_VECTORS else _multiply_many
     for rows, products, decoded_norm, terms in multiply(matrix, coordinates):
-        products = products.astype(out.dtype, copy=False)
-        products *= terms.least_squares_factor(decoded_norm)
-        products *= size[:, None]
-        products += offset[:, None] + sums[:, None] * terms.row_mean
-        out[rows] = products.T
+        part, factor = out[rows], terms.least_squares_factor(decoded_norm)
+        np.multiply(products, factor[:, None].astype(products.dtype), out=part, casting="same_kind")
+        if is_scaled:
+            part *= size
+        if offset.any():
+            part += offset
+        if terms.row_mean.any():
+            part += np.outer(terms.row_mean, sums)
     return out
 
 
 def _multiply_few(matrix, vectors):
-    """Multiply code words by a few vectors, (n_vectors, n_rows), some rows at a time."""
+    """Multiply code words by a few vectors, (n_rows, n_vectors), some rows at a time."""
     codec = matrix._codec
     for rows in batches(len(matrix), CHUNK_ROWS):
         packed = lay_apart(matrix._rows[rows])
@@ -49,22 +54,22 @@ def _multiply_few(matrix, vectors):
 
 def _multiply_many(matrix, vectors):
     """Do the same with a matrix product for each panel."""
-    for rows, panels, decoded_norm, terms in _panels(matrix):
-        yield rows, vectors @ panels[0, :, : len(decoded_norm)], decoded_norm, terms
+    columns = np.ascontiguousarray(vectors.T)
+    for rows, words, decoded_norm, terms in _decoded(matrix):
+        yield rows, words @ columns, decoded_norm, terms
 
 
 def transposed_times(matrix, other):
     """Multiply the transpose by a dense matrix of shape (n_rows, n_columns)."""
     codec = matrix._codec
-    size = _largest_magnitudes(other)
+    size = _column_sizes(other)
     total = np.zeros((codec.row_code.n_coordinates, other.shape[1]))
     offset = np.zeros(other.shape[1])
-    for rows, panels, decoded_norm, terms in _panels(matrix):
+    for rows, words, decoded_norm, terms in _decoded(matrix):
         factor = terms.least_squares_factor(decoded_norm)
-        scaled = (other[rows] / size * factor[:, None]).astype(np.float32)
-        total += panels[0, :, : len(factor)] @ scaled
+        total += words.T @ (other[rows] / size * factor[:, None]).astype(np.float32)
         offset += terms.row_mean @ other[rows]
-    largest = _largest_magnitudes(total)
+    largest = _column_sizes(total)
     product = codec.from_coordinates((total / largest).T).T * (largest * size)
     product += offset + np.outer(codec.mean, other.sum(axis=0, dtype=np.float64))
     return product.astype(np.result_type(matrix.dtype, other.dtype))
@@ -80,13 +85,15 @@ def times_transposed(a, b):
     return out
 
 
-def _panels(matrix, panel_floats=PANEL_FLOATS):
-    """Decode a matrix panel by panel, as `Codec.decode_panels` gives them."""
+def _decoded(matrix, panel_floats=PANEL_FLOATS):
+    """Decode a matrix panel by panel: rows, u of shape (n_rows, n_coordinates), ‖u‖, terms."""
+    codec = matrix._codec
     panel_rows = max(64, panel_floats // matrix.shape[1] // 64 * 64)
-    for chunk in batches(len(matrix), max(CHUNK_ROWS, panel_rows)):
-        packed = matrix._rows[chunk]
-        for rows, *decoded in matrix._codec.decode_panels(packed, panel_rows):
-            yield slice(chunk.start + rows.start, chunk.start + rows.stop), *decoded
+    room = np.empty((min(panel_rows, len(matrix)), codec.row_code.n_coordinates), np.float32)
+    for rows in batches(len(matrix), panel_rows):
+        packed = matrix._rows[rows]
+        words = room[: len(packed)]
+        yield rows, words, codec.decode_coordinates(packed, words), codec.unpack_terms(packed)
 
 
 def pair_product(a, b, estimator, return_std):
@@ -106,13 +113,25 @@ def pair_product(a, b, estimator, return_std):
     std = np.empty_like(product) if return_std else None
     for rows, left in _sides(a, b._codec, estimator, LEFT_FLOATS):
         for columns, right in _sides(b, a._codec, estimator, PANEL_FLOATS):
-            residual = (left.words.T @ right.words) * left.factor[:, None] * right.factor
-            entries = residual + left.coefficients.T @ gram @ right.coefficients
-            entries += left.crossed.T @ right.coefficients + left.coefficients.T @ right.crossed
-            product[rows, columns] = entries
+            residual = _multiply_residuals(left, right, product.dtype)
+            product[rows, columns] = residual
+            if left.known or right.known:
+                known = left.coefficients.T @ (gram @ right.coefficients + right.crossed)
+                product[rows, columns] += known + left.crossed.T @ right.coefficients
             if return_std:
                 std[rows, columns] = _standard_errors(left, right, residual, estimator)
     return (product, std) if return_std else product
+
+
+def _multiply_residuals(left, right, dtype):
+    """Multiply the residuals of both sides."""
+    product = left.words @ right.words.T
+    if max(left.factor.max(initial=0.0), right.factor.max(initial=0.0)) > LARGEST_FACTOR:
+        dtype = np.float64
+    product = product.astype(dtype, copy=False)
+    product *= left.factor[:, None].astype(dtype)
+    product *= right.factor.astype(dtype)
+    return product
 
 
 @dataclass(frozen=True)
@@ -121,11 +140,15 @@ class _Side:
 
     Parameters
     ----------
+    n_features : int
+        Width of the rows.
     kept : float
         Share of the coordinates that is coded.
+    known : bool
+        Whether rows have anything besides r.
     terms : RowTerms
         The terms of the rows.
-    words : float32 ndarray of shape (n_coordinates, n_rows)
+    words : float32 ndarray of shape (n_rows, n_coordinates)
         u.
     factor : ndarray of shape (n_rows,)
         What scales u to the estimate of r.
@@ -139,7 +162,9 @@ class _Side:
         ‖c + m 1‖.
     """
 
+    n_features: int
     kept: float
+    known: bool
     terms: RowTerms
     words: np.ndarray
     factor: np.ndarray
@@ -166,14 +191,13 @@ def _known_vectors(codec):
 def _sides(matrix, other, estimator, panel_floats):
     """Decode a factor panel by panel: rows and side."""
     codec = matrix._codec
-    known, kept = _known_vectors(other), codec.row_code.n_coordinates / codec.n_features
-    size = _largest_magnitudes(known.T)
-    coordinates = codec.to_coordinates(known / size[:, None])
-    panels = _panels(matrix, panel_floats)
-    for rows, decoded, decoded_norm, terms in panels:
-        n_rows = len(decoded_norm)
-        words, factor = decoded[0, :, :n_rows], terms.least_squares_factor(decoded_norm)
-        crossed = (coordinates @ words) * size[:, None] * factor
+    vectors, kept = _known_vectors(other), codec.row_code.n_coordinates / codec.n_features
+    known = codec.terms.center == "rows" or codec.mean.any()
+    size = _column_sizes(vectors.T)
+    coordinates = codec.to_coordinates(vectors / size[:, None])
+    for rows, words, decoded_norm, terms in _decoded(matrix, panel_floats):
+        n_rows, factor = len(words), terms.least_squares_factor(decoded_norm)
+        crossed = (coordinates @ words.T) * size[:, None] * factor
         exact = False
         if estimator == "unbiased":
             inverse = _inverse(terms.alignment**2)
@@ -184,12 +208,18 @@ def _sides(matrix, other, estimator, panel_floats):
                 crossed[1], exact = 0, not other.mean.any()
         coefficients = np.stack([np.ones(n_rows), terms.row_mean])
         known_norm = np.hypot(codec.centre_norm, np.sqrt(codec.n_features) * terms.row_mean)
-        yield rows, _Side(kept, terms, words, factor, coefficients, crossed, exact, known_norm)
+        yield (
+            rows,
+            _Side(
+                codec.n_features, kept, known, terms, words, factor, coefficients, crossed, exact,
+                known_norm,
+            ),
+        )  # fmt: skip
 
 
 def _standard_errors(left, right, residual, estimator):
     """Predict the standard errors of a block of entries, from its residuals' products."""
-    n = round(len(left.words) / left.kept)
+    n = left.n_features
     d_left, d_right = 1 - left.terms.alignment**2, 1 - right.terms.alignment**2
     no_error = np.zeros(1)
     parts = [
@@ -224,7 +254,8 @@ def _inverse(values):
     return np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
 
 
-def _largest_magnitudes(matrix):
-    """Largest magnitude of each column, 1 where it is 0: what scales a column for float32."""
+def _column_sizes(matrix):
+    """Give what to divide columns by, so that single precision is wide enough for them."""
     size = np.abs(matrix).max(axis=0, initial=0.0).astype(np.float64)
-    return np.where((size > 0) & (size < np.inf), size, 1.0)
+    moderate = (size == 0) | (size == np.inf) | ((size > 1e-12) & (size < 1e12))
+    return np.where(moderate, 1.0, size)

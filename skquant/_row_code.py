@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._kernels._dispatch import FEW_VECTORS
 from ._nested_code import NestedLatticeCode, fill_block
 from ._scales import MAX_BITS_PER_ENTRY, available_bits, code_for, scalar_code
 from .lattices import LATTICES, uniform_over_cell
@@ -118,16 +117,14 @@ class RowCode:
 
         Returns
         -------
-        products : float64 ndarray of shape (n_vectors, n_rows)
+        products : float64 ndarray of shape (n_rows, n_vectors)
         energy : float64 ndarray of shape (n_rows,)
             ‖u‖².
         """
-        padded = np.zeros((FEW_VECTORS, self.n_coordinates), np.float32)
-        padded[: len(vectors)] = vectors
-        products, energy = np.zeros((len(codes), FEW_VECTORS)), np.zeros(len(codes))
+        products, energy = np.zeros((len(codes), len(vectors))), np.zeros(len(codes))
         for s, z in zip(self.segments, dither or [None] * len(self.segments), strict=True):
-            s.code.multiply(codes, s.first, s.n_blocks, s.bit, padded, products, energy, z)
-        return products.T[: len(vectors)], energy
+            s.code.multiply(codes, s.first, s.n_blocks, s.bit, vectors, products, energy, z)
+        return products, energy
 
     def draw_dither(self, random_state):
         """Draw vectors uniform over the Voronoi cell for all blocks, in units of their lattices.

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from reference import Plain
 
 from skquant._codec import LARGEST_NORM, make_codec
+from skquant._panels import take_rows
 from skquant.lattices import E8, LATTICES
 
 CENTERS = ["features", "rows", False]
@@ -44,7 +45,7 @@ def codec_for(
 def decode_panel(codec, packed):
     """Decode all rows at once: words a row a column, their norms, terms."""
     ((_, panels, decoded_norm, terms),) = codec.decode_panels(packed, len(packed))
-    return panels[0, :, : len(packed)].copy(), decoded_norm, terms
+    return take_rows(panels, len(packed)).T.copy(), decoded_norm, terms
 
 
 def gaussian(n_rows, n_features, seed=0):

@@ -5,7 +5,7 @@ import pytest
 from reference import room_for, to_panels, to_rows
 
 from skquant._kernels._vectors import LANES
-from skquant._panels import empty_panels, empty_wide_panel, put_rows, take_rows
+from skquant._panels import empty_panels, put_rows, take_rows
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -32,8 +32,4 @@ def test_rows_are_put_into_some_coordinates():
 def test_panels_have_room_for_the_rows(n_rows):
     panels = empty_panels(n_rows, 3)
     assert panels.shape == (room_for(n_rows) // LANES, 3, LANES)
-    wide = empty_wide_panel(n_rows, 3)
-    assert wide.shape[:2] == (1, 3)
-    assert n_rows <= wide.shape[2] <= n_rows + 2 * LANES
-    assert wide.shape[2] % (2 * LANES) == LANES
-    assert panels.dtype == wide.dtype == np.float32
+    assert panels.dtype == np.float32

@@ -5,7 +5,7 @@ So far every machine takes the portable kernels, which rely on the compiler's ve
 
 from ._codebook import decode_words, encode_words
 from ._dot import BYTE_OFFSET, HAS_BYTES, QUERIES
-from ._e8 import decode_e8_blocks
+from ._e8 import decode_e8_blocks, multiply_e8_blocks
 from ._hadamard import rotate, rotate_back
 from ._isa import VECTOR_BITS
 from ._nested import FEW_VECTORS, decode_blocks, encode_blocks, multiply_blocks
@@ -31,6 +31,7 @@ __all__ = [
     "encode_words",
     "gather_rows",
     "multiply_blocks",
+    "multiply_e8_blocks",
     "rotate",
     "rotate_back",
     "round_to_bytes",

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from ._nested import FEW_VECTORS
 from ._vectors import (
     LANES,
     cast,
@@ -20,6 +21,7 @@ from ._vectors import (
     inlined,
     least,
     most,
+    multiply_add,
     registers,
     splat,
     store,
@@ -28,6 +30,9 @@ from ._vectors import (
 from ._words import get_bytes, look_up
 
 BLOCK = 8
+BLOCKS_AT_ONCE = 64
+BLOCKS_OF_A_LINE = 16  # about as many as have their words in a line of the cache
+N_SUMS = FEW_VECTORS + 1  # products, and the squares
 LARGEST_Q = 16  # then four digits fit 16 bits
 NONE = 0xFFFF  # no coordinate's size
 LOST = 4  # what eight shifts to the right lose on average
@@ -125,25 +130,74 @@ def _leaders(code, digits, points):
         points[i] = high_half(error + code.shift_of_fours[i], code.eight_q)
 
 
+@inlined
+def _decode_block(code, codes, row, block, bit, lanes, digits, points, out):
+    """Decode a block of a row in each lane to points less centres; give their scales."""
+    start = bit + block * code.n_bits
+    words = get_bytes(codes, row, start >> 3, lanes) >> (start & 7) & ((1 << code.n_bits) - 1)
+    scale = look_up(code.scales, _split_words(code, words, digits))
+    _leaders(code, digits, points)
+    centre = min(block, code.centres.shape[0] - 1)
+    for i in range(BLOCK):
+        out[i] = cast(points[i], np.float32) - code.centres[centre, i]
+    return scale
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def decode_e8_blocks(code, codes, first, n_blocks, bit, panels, energy):
-    """Decode n_blocks blocks of each row; `_nested.decode_blocks` explains the arguments."""
+    """Decode n_blocks blocks of each row; `_nested.decode_blocks` explains the arguments.
+
+    All rows take turns with some blocks each: a row's coordinates may lie far apart in memory.
+    """
     width, lanes, sums = panels.shape[2], np.empty(LANES, np.uint64), np.empty(LANES)
     digits, points = registers(np.uint16(0), 8), registers(np.int16(0), 8)
-    mask = (1 << code.n_bits) - 1
+    out = registers(np.float32(0), 8)
+    at_once = n_blocks if width == LANES else BLOCKS_OF_A_LINE
+    for start in range(0, n_blocks, at_once):
+        for row in range(0, codes.shape[0], LANES):
+            panel, lane, total = row // width, row % width, splat(0.0)
+            for block in range(start, min(start + at_once, n_blocks)):
+                scale = _decode_block(code, codes, row, block, bit, lanes, digits, points, out)
+                square = scale - scale
+                for i in range(BLOCK):
+                    value = scale * out[i]
+                    store(panels, (panel, first + block * BLOCK + i, lane), value)
+                    square = square + value * value
+                total = total + cast(square, np.float64)
+            store(sums, 0, total)
+            for j in range(min(LANES, codes.shape[0] - row)):
+                energy[row + j] += sums[j]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def multiply_e8_blocks(code, codes, first, n_blocks, bit, vectors, products, energy):
+    """Multiply what blocks decode to by vectors; `_nested.multiply_blocks` explains the arguments.
+
+    Sums of BLOCKS_AT_ONCE blocks are taken in single precision.
+    """
+    lanes, sums = np.empty(LANES, np.uint64), np.empty((N_SUMS, LANES), np.float32)
+    digits, points = registers(np.uint16(0), 8), registers(np.int16(0), 8)
+    out, totals = registers(np.float32(0), 8), registers(np.float32(0), N_SUMS)
     for row in range(0, codes.shape[0], LANES):
-        panel, lane, total = row // width, row % width, splat(0.0)
-        for block in range(n_blocks):
-            start = bit + block * code.n_bits
-            words = get_bytes(codes, row, start >> 3, lanes) >> (start & 7) & mask
-            scale = look_up(code.scales, _split_words(code, words, digits))
-            _leaders(code, digits, points)
-            square, centre = scale - scale, min(block, code.centres.shape[0] - 1)
-            for i in range(BLOCK):
-                point = scale * (cast(points[i], np.float32) - code.centres[centre, i])
-                store(panels, (panel, first + block * BLOCK + i, lane), point)
-                square = square + point * point
-            total = total + cast(square, np.float64)
-        store(sums, 0, total)
-        for j in range(min(LANES, codes.shape[0] - row)):
-            energy[row + j] += sums[j]
+        for start in range(0, n_blocks, BLOCKS_AT_ONCE):
+            for v in range(N_SUMS):
+                totals[v] = splat(np.float32(0))
+            for block in range(start, min(start + BLOCKS_AT_ONCE, n_blocks)):
+                scale = _decode_block(code, codes, row, block, bit, lanes, digits, points, out)
+                square = out[0] * out[0]
+                for i in range(1, BLOCK):
+                    square = multiply_add(out[i], out[i], square)
+                totals[FEW_VECTORS] = multiply_add(square, scale * scale, totals[FEW_VECTORS])
+                for v in range(FEW_VECTORS):
+                    if v < vectors.shape[0]:
+                        product = out[0] * vectors[v, first + block * BLOCK]
+                        for i in range(1, BLOCK):
+                            entry = splat(vectors[v, first + block * BLOCK + i])
+                            product = multiply_add(out[i], entry, product)
+                        totals[v] = multiply_add(product, scale, totals[v])
+            for v in range(N_SUMS):
+                store(sums, (v, 0), totals[v])
+            for j in range(min(LANES, codes.shape[0] - row)):
+                energy[row + j] += sums[FEW_VECTORS, j]
+                for v in range(vectors.shape[0]):
+                    products[row + j, v] += sums[v, j]

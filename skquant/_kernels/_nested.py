@@ -549,9 +549,9 @@ def multiply_blocks(code, codes, first, n_blocks, bit, vectors, products, energy
     ----------
     code, codes, first, n_blocks, bit
         As in `decode_blocks`.
-    vectors : ndarray of shape (FEW_VECTORS, n_coordinates)
-        Of the dtype of the code's arrays.
-    products : float64 ndarray of shape (n_rows, FEW_VECTORS)
+    vectors : ndarray of shape (n_vectors, n_coordinates)
+        At most FEW_VECTORS, of the dtype of the code's arrays.
+    products : float64 ndarray of shape (n_rows, n_vectors)
         Added to.
     energy : float64 ndarray of shape (n_rows,)
         Added to: the squares of what each row decodes to.
@@ -572,14 +572,15 @@ def multiply_blocks(code, codes, first, n_blocks, bit, vectors, products, energy
                     square = square + point[i] * point[i]
             totals[FEW_VECTORS] = totals[FEW_VECTORS] + cast(square, np.float64)
             for v in range(FEW_VECTORS):
-                product = digits[0] - digits[0]
-                for i in range(BLOCK):
-                    if i < code.dimension:
-                        product = product + point[i] * vectors[v, place + i]
-                totals[v] = totals[v] + cast(product, np.float64)
+                if v < vectors.shape[0]:
+                    product = digits[0] - digits[0]
+                    for i in range(BLOCK):
+                        if i < code.dimension:
+                            product = product + point[i] * vectors[v, place + i]
+                    totals[v] = totals[v] + cast(product, np.float64)
         for v in range(FEW_VECTORS + 1):
             store(sums, (v, 0), totals[v])
         for j in range(min(LANES, codes.shape[0] - row)):
             energy[row + j] += sums[FEW_VECTORS, j]
-            for v in range(FEW_VECTORS):
+            for v in range(vectors.shape[0]):
                 products[row + j, v] += sums[v, j]

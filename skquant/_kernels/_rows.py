@@ -80,10 +80,10 @@ def gather_rows(panels, rows):
     Parameters
     ----------
     panels : float32 ndarray of shape (n_panels, n_features, LANES)
-    rows : float32 ndarray of shape (n_rows, n_features)
+    rows : float32 ndarray of shape (n_rows, at least n_features)
         Written to; C-contiguous.
     """
-    n, tile = rows.shape[1], registers(np.float32(0), LANES)
+    n, tile = panels.shape[1], registers(np.float32(0), LANES)
     whole = n // LANES * LANES
     for panel in range(panels.shape[0]):
         row = panel * LANES

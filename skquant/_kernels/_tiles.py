@@ -29,12 +29,12 @@ _ROUND = 1.5 * 2.0**23  # added to a float32, it leaves the nearest integer in t
 
 
 @inlined
-def _round(panels, lane, step, per_step, scale, shift):
+def _round(panels, panel, step, per_step, scale, shift):
     """Round some coordinates to integers and lay them side by side in 32 bits."""
     word, width = splat(np.int32(0)), 32 // per_step
     for i in range(per_step):
         if per_step * step + i < panels.shape[1]:
-            value = load(panels, (0, per_step * step + i, lane)) * scale + shift
+            value = load(panels, (panel, per_step * step + i, 0)) * scale + shift
             word = word | (bits(value) & ((1 << width) - 1)) << width * i
     return word
 
@@ -45,8 +45,7 @@ def round_to_bytes(panels, tiles, units):
 
     Parameters
     ----------
-    panels : float32 ndarray of shape (1, n_coordinates, width)
-        Rows side by side.
+    panels : float32 ndarray of shape (n_tiles, n_coordinates, LANES)
     tiles : int32 ndarray of shape (n_tiles, ceil(n_coordinates / 4), LANES)
         Written to.
     units : float32 ndarray of shape (n_tiles * LANES,)
@@ -54,13 +53,13 @@ def round_to_bytes(panels, tiles, units):
     """
     shift = np.float32(_ROUND + BYTE_OFFSET)
     for tile in range(tiles.shape[0]):
-        lane, peak = tile * LANES, splat(np.float32(1e-30))
+        peak = splat(np.float32(1e-30))
         for i in range(panels.shape[1]):
-            peak = most(peak, abs(load(panels, (0, i, lane))))
-        store(units, lane, peak / np.float32(127))
+            peak = most(peak, abs(load(panels, (tile, i, 0))))
+        store(units, tile * LANES, peak / np.float32(127))
         scale = np.float32(127) / peak
         for step in range(tiles.shape[1]):
-            store(tiles, (tile, step, 0), _round(panels, lane, step, 4, scale, shift))
+            store(tiles, (tile, step, 0), _round(panels, tile, step, 4, scale, shift))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -72,15 +71,15 @@ def round_to_shorts(panels, tiles, units):
     """
     shift = np.float32(_ROUND)
     for tile in range(tiles.shape[0]):
-        lane, energy = tile * LANES, splat(np.float32(1e-30))
+        energy = splat(np.float32(1e-30))
         for i in range(panels.shape[1]):
-            value = load(panels, (0, i, lane))
+            value = load(panels, (tile, i, 0))
             energy = energy + value * value
         norm = root(energy)
-        store(units, lane, norm / np.float32(32767))
+        store(units, tile * LANES, norm / np.float32(32767))
         scale = np.float32(32767) / norm
         for step in range(tiles.shape[1]):
-            store(tiles, (tile, step, 0), _round(panels, lane, step, 2, scale, shift))
+            store(tiles, (tile, step, 0), _round(panels, tile, step, 2, scale, shift))
 
 
 @inlined

@@ -14,7 +14,13 @@ from sklearn.utils import gen_even_slices
 
 from .._codec import batches
 from .._integer_products import IntegerQueries, IntegerRows, bytes_serve
-from .._kernels._dispatch import HAS_INTEGERS, centre_rows, search_tiles, update_top_k
+from .._kernels._dispatch import (
+    HAS_INTEGERS,
+    centre_rows,
+    gather_rows,
+    search_tiles,
+    update_top_k,
+)
 from .._threads import run_in_threads, single_threaded_blas, thread_count
 
 PANEL_FLOATS = 2**18  # a panel and its tiles stay in the cache
@@ -97,16 +103,16 @@ class _FloatQueries:
     def searcher(self):
         """Make a function that takes a panel of rows into heaps."""
         tile = np.empty(min(self.block, len(self.length)) * self.panel_rows, np.float32)
+        room = np.empty((self.panel_rows, self.coordinates.shape[1]), np.float32)
 
         def take(panels, scale, offset, first_row, distances, indices):
-            scales = np.zeros(panels.shape[2], np.float32)
-            scales[: len(scale)] = scale
-            panels[0] *= scales  # the whole panel is faster than a part
-            panel = panels[0, :, : len(scale)]
+            rows = room[: len(scale)]
+            gather_rows(panels, rows)
+            rows *= scale[:, None].astype(np.float32)
             for block in batches(len(self.length), self.block):
                 shape = len(self.length[block]), len(scale)
                 products = tile[: shape[0] * shape[1]].reshape(shape)
-                np.matmul(self.coordinates[block], panel, out=products)
+                np.matmul(self.coordinates[block], rows.T, out=products)
                 update_top_k(
                     products,
                     self.length[block],
@@ -136,7 +142,7 @@ class _IntegerQueries:
         weight = self.length * (queries.units / unit)
 
         def take(panels, scale, offset, first_row, distances, indices):
-            tiles, units = room.round(panels, len(scale))
+            tiles, units = room.round(panels)
             scales = np.zeros(len(units), np.float32)
             scales[: len(scale)] = units[: len(scale)] * scale * unit
             search_tiles(
