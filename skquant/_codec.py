@@ -392,8 +392,9 @@ def lay_apart(packed):
     """Copy compressed rows, so that those worked on together do not compete for cache lines."""
     if packed.shape[1] == _row_stride(packed.shape[1]) and packed.flags.c_contiguous:
         return packed
-    apart = np.zeros((len(packed), _row_stride(packed.shape[1])), np.uint8)
+    apart = np.empty((len(packed), _row_stride(packed.shape[1])), np.uint8)
     apart[:, : packed.shape[1]] = packed
+    apart[:, packed.shape[1] :] = 0
     return apart
 
 

@@ -30,7 +30,7 @@ from ._kernels._dispatch import (
     multiply_blocks,
     multiply_e8_blocks,
 )
-from ._kernels._e8 import LARGEST_Q, E8Code
+from ._kernels._e8 import LARGEST_Q, MOST_SCALES, E8Code
 from ._kernels._nested import Code
 from ._panels import empty_panels, put_rows, take_rows
 from .lattices import A2, D4, E8, Lattice, Z
@@ -157,8 +157,8 @@ class NestedLatticeCode:
     def e8_parameters(self):
         """The code as the kernels for E8 in small integers take it; None where they cannot."""
         p = self.parameters
-        serves = p.lattice == _KERNEL_LATTICES[E8] and self.q <= LARGEST_Q and p.halves_are_narrow
-        return e8_parameters(p) if serves else None
+        is_small = self.q <= LARGEST_Q and len(self.scales) <= MOST_SCALES and p.halves_are_narrow
+        return e8_parameters(p) if p.lattice == _KERNEL_LATTICES[E8] and is_small else None
 
     def encode(self, panels, first, n_blocks, bit, codes, moments, dither=None):
         """Encode blocks of normalised rows into zeroed code bytes, from a given bit on.
@@ -264,7 +264,7 @@ def e8_parameters(code):
     magic_q2, shift_q2 = _magic(q**2, q**4)
     return E8Code(
         n_bits=code.n_bits,
-        scales=code.scales / 2,
+        scales=np.pad(code.scales / 2, (0, MOST_SCALES - len(code.scales)), mode="edge"),
         centres=2 * code.centres,
         q=np.uint16(q),
         q2=np.uint16(q**2),

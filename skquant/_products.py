@@ -14,9 +14,9 @@ from ._kernels._dispatch import FEW_VECTORS
 from ._row_terms import RowTerms
 from .theory import matmul_bias_variance, matmul_mse
 
-PANEL_FLOATS = 2**22  # enough rows for a fast product
+PANEL_FLOATS = 2**23  # enough rows for a fast product
 LEFT_FLOATS = 2**22  # the right factor is decoded anew for every so many of the left
-CHUNK_ROWS = 2**8
+CHUNK_ROWS = 2**9
 LARGEST_FACTOR = 1e15  # whose products single precision can hold
 ESTIMATORS = ("least_squares", "unbiased")
 _MOST_DISTORTION = 1 - 1e-9
@@ -54,9 +54,8 @@ def _multiply_few(matrix, vectors):
 
 def _multiply_many(matrix, vectors):
     """Do the same with a matrix product for each panel."""
-    columns = np.ascontiguousarray(vectors.T)
     for rows, words, decoded_norm, terms in _decoded(matrix):
-        yield rows, words @ columns, decoded_norm, terms
+        yield rows, words @ vectors.T, decoded_norm, terms
 
 
 def transposed_times(matrix, other):

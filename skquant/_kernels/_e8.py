@@ -22,18 +22,20 @@ from ._vectors import (
     least,
     most,
     multiply_add,
+    pick,
     registers,
     splat,
     store,
     where,
 )  # fmt: skip
-from ._words import get_bytes, look_up
+from ._words import get_bytes
 
 BLOCK = 8
 BLOCKS_AT_ONCE = 64
 BLOCKS_OF_A_LINE = 16  # about as many as have their words in a line of the cache
 N_SUMS = FEW_VECTORS + 1  # products, and the squares
 LARGEST_Q = 16  # then four digits fit 16 bits
+MOST_SCALES = 8
 NONE = 0xFFFF  # no coordinate's size
 LOST = 4  # what eight shifts to the right lose on average
 
@@ -45,7 +47,7 @@ class E8Code(NamedTuple):
     """
 
     n_bits: int
-    scales: np.ndarray  # halved, as they multiply doubled points
+    scales: np.ndarray  # halved, as they multiply doubled points; MOST_SCALES, the last repeated
     centres: np.ndarray  # doubled; a row for each block, or one for all
     q: np.uint16
     q2: np.uint16
@@ -135,7 +137,7 @@ def _decode_block(code, codes, row, block, bit, lanes, digits, points, out):
     """Decode a block of a row in each lane to points less centres; give their scales."""
     start = bit + block * code.n_bits
     words = get_bytes(codes, row, start >> 3, lanes) >> (start & 7) & ((1 << code.n_bits) - 1)
-    scale = look_up(code.scales, _split_words(code, words, digits))
+    scale = pick(code.scales, least(_split_words(code, words, digits), MOST_SCALES - 1))
     _leaders(code, digits, points)
     centre = min(block, code.centres.shape[0] - 1)
     for i in range(BLOCK):

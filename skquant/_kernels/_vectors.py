@@ -192,17 +192,29 @@ def in_parts(builder, name, *operands, sums=None, bits=None):
     if sums is not None:
         kinds, operands = [result, *kinds], [sums, *operands]
     function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, kinds), name)
+    parts = zip(*(_split(builder, operand, size) for operand in operands), strict=True)
     found = []
-    for first in range(0, whole.count, size):
-        order = ir.Constant(ir.VectorType(ir.IntType(32), size), list(range(first, first + size)))
-        parts = [builder.shuffle_vector(vector, vector, order) for vector in operands]
-        parts = [builder.bitcast(part, kind) for part, kind in zip(parts, kinds, strict=True)]
-        found.append(builder.call(function, parts))
-    while len(found) > 1:
-        order = ir.Constant(ir.VectorType(ir.IntType(32), 2 * size), list(range(2 * size)))
-        pairs = zip(found[::2], found[1::2], strict=True)
-        found, size = [builder.shuffle_vector(a, b, order) for a, b in pairs], 2 * size
-    return found[0]
+    for part in parts:
+        taken = [builder.bitcast(vector, kind) for vector, kind in zip(part, kinds, strict=True)]
+        found.append(builder.call(function, taken))
+    return _join(builder, found)
+
+
+def _split(builder, vector, size):
+    """Split a vector into shorter ones."""
+    orders = (list(range(first, first + size)) for first in range(0, vector.type.count, size))
+    orders = (ir.Constant(ir.VectorType(ir.IntType(32), size), order) for order in orders)
+    return [builder.shuffle_vector(vector, vector, order) for order in orders]
+
+
+def _join(builder, parts):
+    """Undo `_split`."""
+    while len(parts) > 1:
+        size = 2 * parts[0].type.count
+        order = ir.Constant(ir.VectorType(ir.IntType(32), size), list(range(size)))
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        parts = [builder.shuffle_vector(a, b, order) for a, b in pairs]
+    return parts[0]
 
 
 def _high_half(builder, dtype, a, b):
@@ -370,6 +382,38 @@ def _type_from_bits(context):
 @lower_builtin(from_bits, Vector)
 def _lower_bits(context, builder, sig, args):
     return builder.bitcast(args[0], _llvm(sig.return_type.dtype))
+
+
+def pick(table, index):
+    """Take entries of an array of eight float32 by an int32 index, of which three bits count."""
+
+
+@type_callable(pick)
+def _type_pick(context):
+    def infer(table, index):
+        if isinstance(table, types.Array) and table.dtype == types.float32:
+            return Vector(types.float32) if index == Vector(types.int32) else None
+
+    return infer
+
+
+@lower_builtin(pick, types.Array, Vector)
+def _lower_pick(context, builder, sig, args):
+    kind, index = ir.VectorType(ir.FloatType(), 8), args[1]
+    array = context.make_array(sig.args[0])(context, builder, args[0])
+    table = builder.load(builder.bitcast(array.data, ir.PointerType(kind)))
+    table.align = 4
+    if VECTOR_BITS >= 256:
+        function = ir.FunctionType(kind, [kind, ir.VectorType(ir.IntType(32), 8)])
+        function = cgutils.get_or_insert_function(builder.module, function, "llvm.x86.avx2.permps")
+        parts = _split(builder, index, 8)
+        return _join(builder, [builder.call(function, [table, part]) for part in parts])
+    found = ir.Constant(_llvm(types.float32), ir.Undefined)
+    for lane in range(LANES):
+        place = ir.Constant(ir.IntType(32), lane)
+        which = builder.and_(builder.extract_element(index, place), ir.Constant(place.type, 7))
+        found = builder.insert_element(found, builder.extract_element(table, which), place)
+    return found
 
 
 def lane_bits(mask):
