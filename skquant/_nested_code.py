@@ -32,6 +32,7 @@ from ._kernels._dispatch import (
 )
 from ._kernels._e8 import LARGEST_Q, MOST_SCALES, E8Code
 from ._kernels._nested import Code
+from ._kernels._vectors import LANES
 from ._panels import empty_panels, put_rows, take_rows
 from .lattices import A2, D4, E8, Lattice, Z
 
@@ -275,12 +276,17 @@ def e8_parameters(code):
         shift_q=shift_q,
         shift_q2=shift_q2,
         half=np.uint16(half),
-        shift=(np.rint(shift * (2**16 / q) + drift) % 2**16).astype(np.uint16),
-        shift_of_fours=np.rint(shift * (2**14 / q) + 2**12 / q).astype(np.int16),
+        shift=_in_all_lanes(np.rint(shift * (2**16 / q) + drift) % 2**16, np.uint16),
+        shift_of_fours=_in_all_lanes(np.rint(shift * (2**14 / q) + 2**12 / q), np.int16),
         eight_q=np.int16(8 * q),
         two_of_sums=np.uint16(round(2**13 / q)),
         shift_of_sums=np.uint16(round(2**11 - 3.75 - shift.sum() * 2**12 / q) % 2**16),
     )
+
+
+def _in_all_lanes(vector, dtype):
+    """Repeat the entries of a vector for all lanes."""
+    return np.repeat(vector[:, None], LANES, axis=1).astype(dtype)
 
 
 def _magic(divisor, limit):

@@ -20,6 +20,7 @@ from ._vectors import (
     high_half,
     inlined,
     least,
+    load,
     most,
     multiply_add,
     pick,
@@ -58,8 +59,8 @@ class E8Code(NamedTuple):
     shift_q: np.uint16
     shift_q2: np.uint16
     half: np.uint16  # 1/2 in parts
-    shift: np.ndarray  # a in parts
-    shift_of_fours: np.ndarray  # a in four parts, and what rounds points to nearest
+    shift: np.ndarray  # a in parts, repeated for all lanes
+    shift_of_fours: np.ndarray  # the same in four parts, and what rounds points to nearest
     eight_q: np.int16
     two_of_sums: np.uint16  # 2 in 16 parts
     shift_of_sums: np.uint16  # what makes sums round to nearest
@@ -96,7 +97,7 @@ def _fractions(code, digits, out):
         out[i] = half + (digits[i] - digits[i + 1]) * doubles
     out[6], out[7] = half + digits[6] * doubles, half
     for i in range(BLOCK):
-        out[i] = out[i] - code.shift[i]
+        out[i] = out[i] - load(code.shift, (i, 0))
 
 
 @inlined
@@ -129,7 +130,7 @@ def _leaders(code, digits, points):
     for i in range(BLOCK):
         error = cast(fractions[i] ^ less_half, np.int16) >> 2
         error = where(keys[i] == flipped, error ^ -0x4000, error)
-        points[i] = high_half(error + code.shift_of_fours[i], code.eight_q)
+        points[i] = high_half(error + load(code.shift_of_fours, (i, 0)), code.eight_q)
 
 
 @inlined
