@@ -21,13 +21,19 @@ from skquant._kernels._vectors import (
     flip,
     floor,
     from_bits,
+    high_half,
     inlined,
+    lane_bits,
     least,
     load,
     load_words,
+    lowest_bit,
     most,
+    multiply_add,
+    pick,
     registers,
     rint,
+    root,
     splat,
     store,
     transpose,
@@ -107,6 +113,14 @@ def expected_flips(a, b):
     return (np.where(np.signbit(b), -a, a),)
 
 
+def high_halves(a, b):
+    return (high_half(a, b),)
+
+
+def expected_high_halves(a, b):
+    return ((a.astype(np.int64) * b.astype(np.int64) >> 16).astype(a.dtype),)
+
+
 @inlined
 def unchanged(vector):
     return vector
@@ -134,7 +148,8 @@ PAIRS = [
     (arithmetic, arithmetic, FLOATS + INTEGERS),
     (division, division, FLOATS),
     (bitwise_operators, bitwise_operators, INTEGERS),
-    (shifts, shifts, [np.uint32, np.uint64]),
+    (shifts, shifts, [np.int16, np.uint16, np.int32, np.uint32, np.uint64]),
+    (high_halves, expected_high_halves, [np.int16, np.uint16]),
     (comparisons, comparisons, FLOATS + INTEGERS),
     (choices, expected_choices, FLOATS + INTEGERS),
     (flips, expected_flips, FLOATS),
@@ -601,3 +616,42 @@ def digest_of_codes():
 def test_codes_do_not_depend_on_the_machine(cpu):
     there = run_as(cpu, "-c", "import test_vectors; print(test_vectors.digest_of_codes())")
     assert there.strip() == digest_of_codes()
+
+
+def test_lanes_of_a_mask_as_bits():
+    @njit
+    def run(x, out):
+        near, count = lane_bits(load(x, 0) > 0), 0
+        while near != 0:
+            out[count] = lowest_bit(near)
+            near &= near - np.uint64(1)
+            count += 1
+        return count
+
+    for chosen in ([], [0], [31], [0, 3, 17, 31], list(range(LANES))):
+        x, out = np.zeros(LANES, np.int32), np.zeros(LANES, np.int64)
+        x[chosen] = 1
+        assert list(out[: run(x, out)]) == chosen
+
+
+def test_entries_are_picked_by_the_lowest_bits_of_an_index():
+    @njit
+    def run(table, index, out):
+        store(out, 0, pick(table, load(index, 0)))
+
+    table, out = np.arange(8, dtype=np.float32) ** 2, np.empty(LANES, np.float32)
+    index = np.random.default_rng(0).integers(-50, 50, LANES).astype(np.int32)
+    run(table, index, out)
+    np.testing.assert_array_equal(out, table[index % 8])
+
+
+def test_roots_and_products_added():
+    @njit
+    def run(x, out):
+        a = load(x, 0)
+        store(out, (0, 0), root(a))
+        store(out, (1, 0), multiply_add(a, a, a))
+
+    x, out = np.arange(LANES, dtype=np.float32), np.empty((2, LANES), np.float32)
+    run(x, out)
+    np.testing.assert_array_equal(out, [np.sqrt(x), x * x + x])

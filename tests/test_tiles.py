@@ -1,0 +1,144 @@
+"""Products of small integers, and the search that takes them."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numba import njit
+from reference import to_panels
+
+import skquant._neighbors._search as search_module
+from skquant import LatticeQuantizer
+from skquant._integer_products import IntegerQueries, IntegerRows
+from skquant._kernels._dispatch import BYTE_OFFSET, HAS_BYTES, QUERIES, search_tiles
+from skquant._kernels._dot import dot_bytes, dot_shorts
+from skquant._kernels._vectors import LANES, load, store
+
+sizes = pytest.mark.parametrize(
+    "in_bytes",
+    [pytest.param(True, marks=pytest.mark.skipif(not HAS_BYTES, reason="no such product")), False],
+    ids=["bytes", "shorts"],
+)
+
+
+def integers_of(tiles, n_coordinates, in_bytes):
+    """Give the integers of the rows of tiles, (n_rows, n_coordinates)."""
+    words = np.ascontiguousarray(tiles.transpose(0, 2, 1))
+    integers = words.view(np.int16 if not in_bytes else np.uint8 if BYTE_OFFSET else np.int8)
+    integers = integers.reshape(len(tiles) * LANES, -1)[:, :n_coordinates].astype(int)
+    return integers - BYTE_OFFSET * in_bytes
+
+
+@sizes
+def test_dots_are_exact_at_the_ends_of_the_range(in_bytes):
+    rng = np.random.default_rng(0)
+    if in_bytes:
+        ends, kind = [-127, 0, 127], np.int8
+        rows = rng.choice(ends, (LANES, 4))
+        stored = (rows + BYTE_OFFSET).astype(np.uint8)
+    else:
+        ends, kind = [-32767, 0, 32767], np.int16
+        rows = rng.choice(ends, (LANES, 2))
+        rows[:, 1] = rng.integers(-9, 9, LANES)  # products of both stay below 2^31
+        stored = rows.astype(np.int16)
+    queries = rng.choice(ends, (20, rows.shape[1]))
+    sums = rng.integers(-1000, 1000, LANES).astype(np.int32)
+    out = np.empty((20, LANES), np.int32)
+    words = (x.view(np.int32).ravel() for x in (stored, queries.astype(kind)))
+    dot = dot_bytes if in_bytes else dot_shorts
+
+    @njit
+    def run(sums, rows, queries, out):
+        for i in range(len(queries)):
+            store(out, (i, 0), dot(load(sums, 0), load(rows, 0), queries[i]))
+
+    run(sums, *words, out)
+    expected = sums + queries @ rows.T + BYTE_OFFSET * queries.sum(axis=1)[:, None] * in_bytes
+    np.testing.assert_array_equal(out, expected)
+
+
+@sizes
+@given(st.integers(1, 3 * LANES), st.integers(1, 19), st.integers(0, 2**32 - 1))
+def test_rounded_rows_are_as_near_as_their_units(in_bytes, n_rows, n_coordinates, seed):
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((n_rows, n_coordinates)) * 10.0 ** rng.uniform(-3, 3, (n_rows, 1))
+    rows[0] = 0
+    panels = to_panels(rows.astype(np.float32))
+    tiles, units = IntegerRows(n_rows, n_coordinates, in_bytes).round(panels)
+    integers = integers_of(tiles, n_coordinates, in_bytes)[:n_rows]
+    assert (np.abs(integers * units[:n_rows, None] - rows) <= 0.51 * units[:n_rows, None]).all()
+    if in_bytes:
+        assert (np.abs(integers[1:]).max(axis=1) == 127).all()
+    assert (np.linalg.norm(integers.astype(float), axis=1) < 32767 + n_coordinates).all()
+
+
+@sizes
+def test_rounded_queries_are_as_near_as_their_units(in_bytes):
+    queries = np.random.default_rng(0).standard_normal((2 * QUERIES + 1, 7)).astype(np.float32)
+    queries[3] = 0
+    rounded = IntegerQueries.round(queries, in_bytes)
+    kind = np.int8 if in_bytes else np.int16
+    words = np.ascontiguousarray(rounded.blocks.transpose(0, 2, 1))
+    integers = words.view(kind).reshape(3 * QUERIES, -1)
+    found = integers[: len(queries), :7] * rounded.units[:, None]
+    assert (np.abs(found - queries) <= 0.51 * rounded.units[:, None]).all()
+    assert not integers[len(queries) :].any()
+    expected = -BYTE_OFFSET * integers.sum(axis=1, dtype=int) * in_bytes
+    np.testing.assert_array_equal(rounded.start, expected)
+
+
+@sizes
+@pytest.mark.parametrize("n_rows", [1, LANES - 1, 5 * LANES + 3])
+@pytest.mark.parametrize("largest_offset", [0.0, 3.0, 1e35])
+def test_the_nearest_by_integers_are_found(in_bytes, n_rows, largest_offset):
+    """Against a sort of all distances; rows come twice, so that ties occur."""
+    rng, k = np.random.default_rng(0), min(4, n_rows)
+    rows = rng.standard_normal((n_rows, 10)).astype(np.float32)
+    rows[n_rows // 2 :] = rows[: n_rows - n_rows // 2]
+    offset = largest_offset * rng.random(n_rows)
+    offset[n_rows // 2 :] = offset[: n_rows - n_rows // 2]
+    queries = IntegerQueries.round(
+        rng.standard_normal((QUERIES + 2, 10)).astype(np.float32), in_bytes
+    )
+    tiles, units = IntegerRows(n_rows, 10, in_bytes).round(to_panels(rows))
+    weight = rng.random(len(queries.units)) * (np.arange(len(queries.units)) != 1)
+    distances = np.full((len(weight), k), np.inf)
+    indices = np.full((len(weight), k), np.iinfo(np.int64).max)
+    search_tiles(
+        tiles, units, queries.blocks, queries.start, in_bytes, weight, offset, 100, distances,
+        indices,
+    )  # fmt: skip
+    words = np.ascontiguousarray(queries.blocks.transpose(0, 2, 1))
+    integers = words.view(np.int8 if in_bytes else np.int16).reshape(-1, words.shape[2] * (
+        4 if in_bytes else 2
+    ))[: len(weight), :10].astype(int)  # fmt: skip
+    sums = integers @ integers_of(tiles, 10, in_bytes)[:n_rows].T
+    expected = offset + weight[:, None] * (sums.astype(np.float32) * units[:n_rows])
+    order = np.argsort(expected, axis=1, kind="stable")[:, :k]
+    by_distance = np.lexsort((indices, distances), axis=1)
+    found = np.take_along_axis(indices, by_distance, axis=1) - 100
+    np.testing.assert_array_equal(found, order)
+    np.testing.assert_array_equal(
+        np.take_along_axis(distances, by_distance, axis=1),
+        np.take_along_axis(expected, order, axis=1),
+    )
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("metric", ["sqeuclidean", "inner_product"])
+def test_integers_find_what_floats_find(monkeypatch, bits, metric):
+    """The share of the ten nearest that is found differs by noise alone."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((4000, 64)).astype(np.float32) + 1
+    queries = rng.standard_normal((500, 64)).astype(np.float32) + 1
+    products = queries @ rows.T
+    exact = -products if metric == "inner_product" else (rows**2).sum(axis=1) - 2 * products
+    nearest = np.argsort(exact, axis=1)[:, :10]
+    codes = LatticeQuantizer(bits=bits, random_state=0).fit(rows).compress(rows)
+    recall = []
+    for has_integers in (False, True):
+        monkeypatch.setattr(search_module, "HAS_INTEGERS", has_integers)
+        found = search_module.search(codes, queries, 10, metric=metric)[1]
+        shared = [len(set(a) & set(b)) for a, b in zip(found, nearest, strict=True)]
+        recall.append(np.mean(shared) / 10)
+    assert abs(recall[0] - recall[1]) < 0.006
