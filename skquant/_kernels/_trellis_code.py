@@ -33,6 +33,9 @@ from numba import njit
 NEXT_STATE = np.array([[0, 1], [2, 3], [5, 4], [7, 6], [1, 0], [3, 2], [4, 5], [6, 7]], np.int8)
 CODEBOOK = np.array([0, 1, 0, 1, 0, 1, 0, 1], np.int8)
 N_STATES = 8
+# The two states before each, and the parities that lead from them.
+PREVIOUS = np.array([np.nonzero(NEXT_STATE == s)[0] for s in range(N_STATES)], np.int8)
+PARITY = np.array([np.nonzero(NEXT_STATE == s)[1] for s in range(N_STATES)], np.int8)
 
 MAX_ORDER = 4
 MAX_INDEX = 1 << 40
@@ -59,7 +62,7 @@ _COARSE = 16.0  # the largest scale, in steps, at which every bit of an index is
 _TOP = np.uint64(1 << 56)
 _BOTTOM = np.uint64(1 << 48)
 _U0, _U1, _U8, _U56 = np.uint64(0), np.uint64(1), np.uint64(8), np.uint64(56)
-_BYTE = np.uint64(255)
+_MANTISSA, _ONE = np.int64((1 << 52) - 1), np.int64(1023 << 52)
 
 
 def student_table(degrees):
@@ -117,10 +120,10 @@ def _lower_edge(index, codebook, zero_edge):
 
 
 @njit(cache=True, nogil=True)
-def _share(index, codebook, zero_edge, centre, scale, table):
+def _share(index, codebook, zero_edge, centre, inverse, table):
     """Give the probability of an index."""
-    above = (_lower_edge(index + 1, codebook, zero_edge) - centre) / scale
-    below = (_lower_edge(index, codebook, zero_edge) - centre) / scale
+    above = (_lower_edge(index + 1, codebook, zero_edge) - centre) * inverse
+    below = (_lower_edge(index, codebook, zero_edge) - centre) * inverse
     return _probability_below(above, table) - _probability_below(below, table)
 
 
@@ -143,9 +146,9 @@ def _edge_number(scale):
 
 
 @njit(cache=True, nogil=True)
-def _move_edge(edges, codebook, number, index, centre, scale, table):
+def _move_edge(edges, codebook, number, index, centre, inverse, table):
     """Move an edge so that 0 becomes as probable as it turns out to be."""
-    expected = _share(0, codebook, edges[codebook, number], centre, scale, table)
+    expected = _share(0, codebook, edges[codebook, number], centre, inverse, table)
     moved = edges[codebook, number] + _EDGE_RATE * ((1.0 if index == 0 else 0.0) - expected)
     edges[codebook, number] = min(max(moved, 0.1), 1.9)
 
@@ -252,23 +255,38 @@ def expect(targets, inverse_step, order, memory, centre, scale):
 
 
 @njit(cache=True, nogil=True)
+def _bits(share):
+    """Give roughly -log2 of a probability: the exponent, and a parabola through the mantissa."""
+    word = np.float64(share + 1e-7).view(np.int64)
+    mantissa = np.int64((word & _MANTISSA) | _ONE).view(np.float64)
+    return 1.6932 - mantissa * (2.0398 - 0.3466 * mantissa) - float((word >> 52) - 1023)
+
+
+@njit(cache=True, nogil=True)
 def _best_of_each_parity(target, centre, scale, table, penalty, cost, choice):
     """Write, for each codebook and parity, the cheapest index near a target and its cost."""
     sign = 1 if target >= 0 else -1
+    target, centre, inverse = abs(target), sign * centre, 1.0 / scale
     for codebook in range(2):
-        nearest = int(floor((abs(target) + codebook) / 2 + 0.5))
-        cost[codebook, 0], cost[codebook, 1] = np.inf, np.inf
-        # The nearest, its neighbours, and zero, whose rate is often the least.
-        for candidate in range(nearest - 2, nearest + 2):
-            index = 0 if candidate == nearest - 2 else sign * candidate
-            total = (target - _value(index, codebook)) ** 2
-            if penalty > 0:
-                edge = _ZERO_EDGES[codebook]
-                share = _share(index, codebook, edge, centre, scale, table)
-                total -= penalty * np.log2(share + 1e-7)
-            if total < cost[codebook, index & 1]:
-                cost[codebook, index & 1] = total
-                choice[codebook, index & 1] = index
+        nearest = int(floor((target + codebook) / 2 + 0.5))
+        here, other = nearest & 1, 1 - (nearest & 1)
+        edge = _ZERO_EDGES[codebook]
+        below = _probability_below(
+            (_lower_edge(nearest - 1, codebook, edge) - centre) * inverse, table
+        )
+        cost[codebook, other] = np.inf
+        for index in range(nearest - 1, nearest + 2):
+            above = _probability_below(
+                (_lower_edge(index + 1, codebook, edge) - centre) * inverse, table
+            )
+            total = (target - _value(index, codebook)) ** 2 + penalty * _bits(above - below)
+            below = above
+            if index == nearest:
+                cost[codebook, here] = total
+                choice[codebook, here] = sign * index
+            elif total < cost[codebook, other]:
+                cost[codebook, other] = total
+                choice[codebook, other] = sign * index
 
 
 @njit(cache=True, nogil=True)
@@ -291,32 +309,30 @@ def trellis_quantize(targets, inverse_step, centre, scale, table, penalty, indic
     """
     length = targets.shape[1]
     came_from = np.empty((length, N_STATES), np.int8)
-    taken = np.empty((length, N_STATES), np.int64)
+    choices = np.zeros((length, 2, 2), np.int64)
     reached, following = np.empty(N_STATES), np.empty(N_STATES)
-    cost, choice = np.empty((2, 2)), np.zeros((2, 2), np.int64)
+    cost = np.empty((2, 2))
     for vector in range(targets.shape[0]):
         reached[:] = np.inf
         reached[0] = 0.0
         for i in range(length):
             _best_of_each_parity(
                 float(targets[vector, i]) * inverse_step, centre[vector, i], scale[vector, i],
-                table, penalty, cost, choice,
+                table, penalty, cost, choices[i],
             )  # fmt: skip
-            following[:] = np.inf
             for state in range(N_STATES):
-                codebook = CODEBOOK[state]
-                for parity in range(2):
-                    total = reached[state] + cost[codebook, parity]
-                    after = NEXT_STATE[state, parity]
-                    if total < following[after]:
-                        following[after] = total
-                        came_from[i, after] = state
-                        taken[i, after] = choice[codebook, parity]
+                first, second = PREVIOUS[state, 0], PREVIOUS[state, 1]
+                one = reached[first] + cost[CODEBOOK[first], PARITY[state, 0]]
+                two = reached[second] + cost[CODEBOOK[second], PARITY[state, 1]]
+                following[state] = min(one, two)
+                came_from[i, state] = first if one <= two else second
             reached[:] = following
         state = np.argmin(reached)
         for i in range(length - 1, -1, -1):
-            indices[vector, i] = taken[i, state]
-            state = came_from[i, state]
+            before = came_from[i, state]
+            parity = 0 if NEXT_STATE[before, 0] == state else 1
+            indices[vector, i] = choices[i, CODEBOOK[before], parity]
+            state = before
 
 
 @njit(cache=True, nogil=True)
@@ -337,14 +353,14 @@ def trellis_values(indices, values):
 
 
 @njit(cache=True, nogil=True)
-def _cumulative(cell, first, shift, codebook, zero_edge, centre, scale, table):
+def _cumulative(cell, first, shift, codebook, zero_edge, centre, inverse, table):
     """Give the share of all cells before a cell, of _TOTAL; each cell has one at least."""
     if cell <= -_WINDOW:
         return 0
     if cell > _WINDOW:
         return _ESCAPE
     edge = _lower_edge((first + cell) << shift, codebook, zero_edge)
-    below = _probability_below((edge - centre) / scale, table)
+    below = _probability_below((edge - centre) * inverse, table)
     return int(below * (_ESCAPE - 2 * _WINDOW - 1)) + cell + _WINDOW
 
 
@@ -412,14 +428,15 @@ def encode_vectors(indices, shrink, order, table, data):
         for i in range(length - vector * shrink):
             centre, variance, factor = _expect(memory, history, i)
             scale = sqrt(variance * factor + _NOISE)
+            inverse = 1.0 / scale
             shift, first = _resolution(centre, scale)
             index, codebook = indices[vector, i], CODEBOOK[state]
             number = _edge_number(scale)
             edge = edges[codebook, number]
             cell = (index >> shift) - first
             if abs(cell) <= _WINDOW:
-                before = _cumulative(cell, first, shift, codebook, edge, centre, scale, table)
-                after = _cumulative(cell + 1, first, shift, codebook, edge, centre, scale, table)
+                before = _cumulative(cell, first, shift, codebook, edge, centre, inverse, table)
+                after = _cumulative(cell + 1, first, shift, codebook, edge, centre, inverse, table)
                 low, width = _narrow(low, width, before, after - before, _TOTAL_BITS)
                 low, width, position = _shift_out(low, width, data, position)
                 rest, n_bits = index & ((1 << shift) - 1), shift
@@ -435,7 +452,7 @@ def encode_vectors(indices, shrink, order, table, data):
                 low, width, position = _shift_out(low, width, data, position)
             value = float(_value(index, codebook))
             state = NEXT_STATE[state, index & 1]
-            _move_edge(edges, codebook, number, index, centre, scale, table)
+            _move_edge(edges, codebook, number, index, centre, inverse, table)
             _learn(
                 memory, covariance, history, gain, i, value, centre, variance, factor, 0.0
             )  # fmt: skip
@@ -496,24 +513,25 @@ def decode_vectors(data, shrink, order, table, values):
         for i in range(length - vector * shrink):
             centre, variance, factor = _expect(memory, history, i)
             scale = sqrt(variance * factor + _NOISE)
+            inverse = 1.0 / scale
             shift, first = _resolution(centre, scale)
             codebook, number = CODEBOOK[state], _edge_number(scale)
             edge = edges[codebook, number]
             wanted = min((code - low) // (width >> _TOTAL_BITS), np.uint64(_TOTAL - 1))
             place, cell = np.int64(wanted), 0
             if place < _ESCAPE:
-                before = _cumulative(0, first, shift, codebook, edge, centre, scale, table)
-                after = _cumulative(1, first, shift, codebook, edge, centre, scale, table)
+                before = _cumulative(0, first, shift, codebook, edge, centre, inverse, table)
+                after = _cumulative(1, first, shift, codebook, edge, centre, inverse, table)
                 while place >= after:
                     cell += 1
                     before = after
                     after = _cumulative(
-                        cell + 1, first, shift, codebook, edge, centre, scale, table
+                        cell + 1, first, shift, codebook, edge, centre, inverse, table
                     )
                 while place < before:
                     cell -= 1
                     after = before
-                    before = _cumulative(cell, first, shift, codebook, edge, centre, scale, table)
+                    before = _cumulative(cell, first, shift, codebook, edge, centre, inverse, table)
                 low, width = _narrow(low, width, before, after - before, _TOTAL_BITS)
                 rest, n_bits = np.int64(first + cell), shift
             else:
@@ -533,7 +551,7 @@ def decode_vectors(data, shrink, order, table, values):
             value = _value(index, codebook)
             values[vector, i] = value
             state = NEXT_STATE[state, index & 1]
-            _move_edge(edges, codebook, number, index, centre, scale, table)
+            _move_edge(edges, codebook, number, index, centre, inverse, table)
             _learn(
                 memory, covariance, history, gain, i, float(value), centre, variance, factor, 0.0
             )  # fmt: skip
