@@ -50,7 +50,7 @@ class CodedBasis:
         return _unfold(decode(self.data, self.shape, self.model, shrink=1))
 
 
-def code_basis(vectors, sizes, step):
+def code_basis(vectors, sizes, step, model=None):
     """Code orthonormal vectors, the larger their size the finer.
 
     Parameters
@@ -61,26 +61,33 @@ def code_basis(vectors, sizes, step):
         Norm of the coordinates of the data along each vector: what an error is multiplied by.
     step : float
         Step for the vectors times their sizes.
+    model : Model, default=None
+        What the coder is to assume; None chooses.
 
     Returns
     -------
-    CodedBasis
+    basis : CodedBasis
+    decoded : float64 ndarray of shape (rank, n_features)
+        What it decodes to.
     """
     rank, n_features = vectors.shape
-    order = choose_order(vectors * sizes[:, None], step)
+    chosen = model or Model(choose_order(vectors * sizes[:, None], step))
     rest, memory = np.array(vectors, np.float64), new_predictor(n_features)
-    indices = np.zeros((rank, n_features), np.int64)
+    indices, values = np.zeros((2, rank, n_features), np.int64)
     for j in range(rank):
         norm = np.linalg.norm(rest[j])
         target = rest[j : j + 1] * (sizes[j] / norm if norm > 0 else 0.0)
-        row, values = quantize(target, step, Model(order), memory)
-        indices[j, : n_features - j] = row[0]
-        mirror, pivot = _reflection(values[0])
+        length = n_features - j
+        indices[j, :length], values[j, :length] = quantize(target, step, chosen, memory)
+        mirror, pivot = _reflection(values[j, :length])
         remaining = rest[j + 1 :]
-        remaining -= np.outer(remaining @ mirror, 2 * mirror)
-        rest = np.delete(rest, pivot, axis=1)
-    model = best_tail(indices, order)
-    return CodedBasis(encode(indices, model, shrink=1), vectors.shape, model)
+        remaining -= (remaining @ mirror)[:, None] * (2 * mirror)
+        # What is behind the axis moves up.
+        rest[:, pivot:-1] = rest[:, pivot + 1 :]
+        rest = rest[:, :-1]
+    chosen = model or best_tail(indices, chosen.order)
+    data = encode(indices, chosen, shrink=1)
+    return CodedBasis(data, vectors.shape, chosen), _unfold(values)
 
 
 def _reflection(values):
@@ -106,5 +113,5 @@ def _unfold(values):
         inner[1:, pivot + 1 :] = inner[1:, pivot : length - 1].copy()
         inner[1:, pivot] = 0.0
         inner[0, pivot] = -1.0 if mirror[pivot] > 0 else 1.0
-        inner -= np.outer(inner @ mirror, 2 * mirror)
+        inner -= (inner @ mirror)[:, None] * (2 * mirror)
     return basis

@@ -7,7 +7,12 @@ from ._waterfill import Waterfill, best_residual_rank, predict_error, predict_fa
 _MAX_ROUNDS = 4
 # What frames the numbers of a matrix: steps, models, the ends of streams.
 _FRAME_BITS = 1024
+# The prediction knows nothing of how well entries foretell one another: leave it some room.
 _DOUBT = 1.5
+# A trial on few rows, of roughly the budget, that wins by more than a margin, decides.
+_FEW_ROWS = 512
+_ROUGH = 0.1
+_MARGIN = 1.15
 
 
 def spend_at_rank(X, rank, bits, basis_bits, coding, n_iter, rng):
@@ -26,11 +31,13 @@ def spend_at_rank(X, rank, bits, basis_bits, coding, n_iter, rng):
 
     Returns
     -------
-    Scheme
+    scheme : Scheme
+    matrix : LowRankLowPrecisionMatrix or None
+        `X` compressed with it, if that was needed to count its bits.
     """
     found = spectrum(X, rank, n_iter, rng)
     budget = rank * (len(X) * bits + X.shape[1] * basis_bits) + _FRAME_BITS
-    return _components(X, found, budget, rank, coding)
+    return _keep(X, Waterfill(found, sample_rows(X), rank, coding), budget)
 
 
 def spend(X, budget, coding, lattice_bits, may_add_residual, n_iter, rng):
@@ -52,54 +59,55 @@ def spend(X, budget, coding, lattice_bits, may_add_residual, n_iter, rng):
 
     Returns
     -------
-    Scheme
+    scheme, matrix
+        As of `spend_at_rank`.
 
     Raises
     ------
     ValueError
         If the budget does not pay for one component.
     """
-    found = spectrum(X, min(X.shape), n_iter, rng)
+    found, sample = spectrum(X, min(X.shape), n_iter, rng), sample_rows(X)
+    alone = Waterfill(found, sample, len(found.sizes), coding)
     if lattice_bits:
         # The cost of a residual does not depend on what it is of.
-        coarse = _components(X, found, budget, 1, coding)
+        coarse, _ = Waterfill(found, sample, 1, coding).within(budget)
         quantizer = fit_residual(coarse, X, lattice_bits, rng).residual
-        rest = budget - residual_bits(quantizer, len(X))
-        scheme = _components(X, found, rest, len(found.sizes), coding)
-        return fit_residual(scheme, X, lattice_bits, rng)
-    alone = _components(X, found, budget, len(found.sizes), coding)
+        scheme, _ = _keep(X, alone, budget - residual_bits(quantizer, len(X)))
+        return fit_residual(scheme, X, lattice_bits, rng), None
     rank = best_residual_rank(found, X.shape[1], budget)
     predicted = [predict_error(found, X.shape[1], budget, r) for r in (None, rank)]
-    # The prediction knows nothing of how well entries foretell one another: leave it some room.
     if not may_add_residual or predicted[1] > _DOUBT * predicted[0]:
-        return alone
-    split = _with_residual(X, found, budget, rank, coding, rng)
-    sample = sample_rows(X)
-    return min(alone, split, key=lambda scheme: scheme.squared_error(sample))
+        return _keep(X, alone, budget)
+    if coding == "fixed":
+        scheme, _ = alone.within(budget)
+        split = _with_lattice(X, found, sample, budget, rank, rng)
+        return min(scheme, split, key=lambda scheme: scheme.squared_error(sample)), None
+    split = Waterfill(found, sample, rank, coding, rank)
+    few = sample[:_FEW_ROWS]
+    errors = [schemes.on(few).error_within(budget, _ROUGH) for schemes in (alone, split)]
+    if max(errors) < _MARGIN * min(errors):
+        errors = [schemes.error_within(budget) for schemes in (alone, split)]
+    return _keep(X, alone if errors[0] <= errors[1] else split, budget)
 
 
-def _with_residual(X, found, budget, rank, coding, rng):
-    """Spend a budget on a few components and what they leave."""
-    if coding == "entropy":
-        return _components(X, found, budget, rank, coding, residual=True)
+def _with_lattice(X, found, sample, budget, rank, rng):
+    """Spend a budget on a few components of fixed bits and what they leave."""
     share = predict_factor_bits(found, X.shape[1], budget, rank)
-    scheme = _components(X, found, share, rank, coding)
-    left = budget - 8 * scheme.compress(X, X.dtype).nbytes
-    return fit_residual_within(scheme, X, left, rng)
+    scheme, bits = Waterfill(found, sample, rank, "fixed").within(share)
+    return fit_residual_within(scheme, X, budget - bits, rng)
 
 
-def _components(X, found, budget, max_rank, coding, residual=False):
-    """Find the components, and perhaps a coded residual, that a budget pays for."""
-    sample = sample_rows(X)
-    schemes = Waterfill(found, sample, max_rank, coding, max_rank if residual else None)
+def _keep(X, schemes, budget):
+    """Find the best scheme whose bits for all rows are within a budget."""
     target = budget
     for _ in range(_MAX_ROUNDS):
-        scheme = schemes.within(target)
-        if len(sample) == len(X) or coding == "fixed":
-            break
+        scheme, _ = schemes.within(target)
+        if len(schemes.sample) == len(X) or schemes.coding == "fixed":
+            return scheme, None
         # The sample has foretold the bits of all rows but roughly.
-        bits = 8 * scheme.compress(X, X.dtype).nbytes
-        if bits <= budget:
+        matrix = scheme.compress(X, X.dtype)
+        if 8 * matrix.nbytes <= budget:
             break
-        target *= 0.998 * budget / bits
-    return scheme
+        target *= 0.998 * budget / (8 * matrix.nbytes)
+    return scheme, matrix

@@ -172,15 +172,15 @@ class LowRankLowPrecisionCompressor(
         rng = check_random_state(self.random_state)
         with single_threaded_blas():
             if self.method in METHODS:
-                self._scheme = self._published(X, rng)
+                self._scheme, matrix = self._published(X, rng), None
                 rows = self._scheme.rows
                 components = np.linalg.qr(rows.T)[0].T
             else:
-                self._scheme = self._waterfill(X, rng)
+                self._scheme, matrix = self._waterfill(X, rng)
                 components = self._scheme.rows
             self.components_ = np.ascontiguousarray(components, X.dtype)
             self.rank_ = len(components)
-        self._measure(X)
+        self._measure(X, self._compress(X) if matrix is None else matrix)
         return self
 
     def _published(self, X, rng):
@@ -203,12 +203,12 @@ class LowRankLowPrecisionCompressor(
     def _waterfill(self, X, rng):
         if self.bit_budget is None:
             basis_bits = self.basis_bits or self.bits
-            scheme = spend_at_rank(
+            scheme, matrix = spend_at_rank(
                 X, min(self.rank, *X.shape), self.bits, basis_bits, self.coding, self.n_iter, rng
             )
             if not self.residual_bits:
-                return scheme
-            return fit_residual(scheme, X, self.residual_bits, rng)
+                return scheme, matrix
+            return fit_residual(scheme, X, self.residual_bits, rng), None
         try:
             return spend(
                 X,
@@ -226,9 +226,8 @@ class LowRankLowPrecisionCompressor(
         with single_threaded_blas():
             return self._scheme.compress(X, X.dtype, self.n_jobs)
 
-    def _measure(self, X):
-        """Compress the training matrix for its bits and its error."""
-        matrix = self._compress(X)
+    def _measure(self, X, matrix):
+        """Take bits and error of the compressed training matrix."""
         self.bits_per_entry_ = float(matrix.bits_per_entry)
         self.compression_ratio_ = float(X.nbytes / matrix.nbytes)
         self.reconstruction_err_ = _relative_error(X, matrix)

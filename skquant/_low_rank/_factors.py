@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._quantizers import dithered_indices, nearest_indices, pack_rows, unit_levels, unpack_rows
-from ._stream import Model, best_tail, choose_order, decode, encode, quantize
+from ._stream import Model, decode, encode, quantize
 
 BLOCK_ROWS = 4096  # rows of a stream, which is decoded as a whole
 _FALLS_PER_OCTAVE = 8
@@ -103,14 +103,6 @@ class TrellisCode:
     n_columns: int
 
     nbytes = 16  # step, order and tail, with the word that they fill
-
-    @classmethod
-    def fit(cls, rows, step):
-        """Choose the model that suits rows."""
-        columns = np.ascontiguousarray(rows.T)
-        order = choose_order(columns, step)
-        indices, _ = quantize(columns, step, Model(order))
-        return cls(step, best_tail(indices, order), rows.shape[1])
 
     def encode(self, rows):
         """Quantize and code rows, a column a vector."""

@@ -66,6 +66,24 @@ def choose_order(vectors, step):
     return ORDERS[int(np.argmin(bits))]
 
 
+def choose_model(vectors, step):
+    """Choose the model that gives the shortest code.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_vectors, length)
+    step : float
+
+    Returns
+    -------
+    Model
+    """
+    vectors = np.ascontiguousarray(vectors)
+    order = choose_order(vectors, step)
+    indices, _ = quantize(vectors, step, Model(order))
+    return best_tail(indices, order)
+
+
 def quantize(vectors, step, model, memory=None):
     """Quantize vectors with regard to what their code will take.
 

@@ -14,6 +14,8 @@ from ._basis import code_basis
 from ._factors import Factor, LevelCode, TrellisCode
 from ._quantizers import gaussian_distortions
 from ._scheme import Scheme
+from ._step_search import SLACK, StepSearch
+from ._stream import choose_model
 
 MAX_LEVEL_BITS = 12
 # Squared error of a trellis code in squared steps, at two bits.
@@ -22,9 +24,7 @@ _TRELLIS_DISTORTION = 0.2
 _LEAST_COMPONENT = 0.25
 # The factors before a residual are this many times coarser than it, since it mends their errors.
 _COARSER = 4.0
-_SAMPLE_ROWS = 4096
-_MAX_EVALUATIONS = 14
-_SLACK = 0.003
+_SAME_MODEL = 1.0  # octaves of the step
 
 
 class Waterfill:
@@ -47,6 +47,14 @@ class Waterfill:
         self.max_rank = min(max_rank, len(spectrum.sizes))
         self.coding = coding
         self.residual_rank = residual_rank
+        self._models = {}
+        self._search = StepSearch(self.at, self._guess, self._entries, *self._limits())
+
+    def on(self, sample):
+        """Give the schemes as another sample makes them."""
+        if len(sample) == len(self.sample):
+            return self
+        return Waterfill(self.spectrum, sample, self.max_rank, self.coding, self.residual_rank)
 
     def at(self, step):
         """Make the scheme of a step, and tell the bits that all rows will take.
@@ -67,8 +75,8 @@ class Waterfill:
 
     def _basis(self, rank, step):
         sizes, vectors = self.spectrum.sizes[:rank], self.spectrum.vectors[:rank]
-        basis = code_basis(vectors, sizes, step)
-        components = basis.decode()
+        basis, components = code_basis(vectors, sizes, step, self._model("basis", step))
+        self._models.setdefault("basis", (step, basis.model))
         return basis, components, self.sample @ components.T
 
     def _fixed(self, step):
@@ -90,65 +98,68 @@ class Waterfill:
         else:
             rank, coarse = self.residual_rank, _COARSER * step
         basis, components, scores = self._basis(rank, coarse)
-        left, factor = _code(scores, coarse)
+        left, factor = self._code("left", scores, coarse)
         if self.residual_rank is None:
             return Scheme(components.T, left, basis, components), self._bits(basis, factor)
         rest = self.sample - factor.toarray() @ components
-        residual, rest_factor = _code(rest, step)
+        residual, rest_factor = self._code("residual", rest, step)
         scheme = Scheme(components.T, left, basis, components, residual)
         return scheme, self._bits(basis, factor, rest_factor)
+
+    def _code(self, name, rows, step):
+        """Code rows, with the model that has suited them at a similar step."""
+        model = self._model(name, step)
+        if model is None:
+            model = choose_model(rows.T, step)
+            self._models[name] = step, model
+        code = TrellisCode(step, model, rows.shape[1])
+        return code, Factor.from_rows(code, rows)
+
+    def _model(self, name, step):
+        """Give the model chosen last, or None where the step has become another."""
+        chosen_at, model = self._models.get(name, (step, None))
+        return model if abs(np.log2(step / chosen_at)) < _SAME_MODEL else None
 
     def _bits(self, basis, *factors):
         share = self.spectrum.n_rows / len(self.sample)
         data = sum(f.data.nbytes * share + f.code.nbytes for f in factors)
         return 8 * (basis.nbytes + data)
 
-    def within(self, budget):
-        """Find the least step whose bits are within a budget.
+    def within(self, budget, slack=SLACK):
+        """Find the least step whose bits are within a budget; what was tried before is remembered.
 
         Parameters
         ----------
         budget : float
             Bits for all rows, everything counted.
+        slack : float, default=SLACK
+            Share of the budget that may be left.
 
         Returns
         -------
-        Scheme
+        scheme : Scheme
+        bits : float
+            As of `at`.
 
         Raises
         ------
         ValueError
             If the budget does not pay for the coarsest scheme.
         """
+        trial = self._search.within(budget, slack)
+        return trial.made, trial.bits
+
+    def _limits(self):
+        """Give steps, in log2, whose errors are the precision of single floats, and everything."""
         sizes = self.spectrum.sizes
-        largest = max(float(sizes[0]), np.finfo(np.float64).tiny * 2**60)
-        # Steps between which errors go from everything to the precision of single floats.
-        finest, coarsest = np.log2(largest) - 24 - 0.5 * np.log2(len(sizes)), np.log2(largest) + 1
-        best, best_bits = self.at(2.0**coarsest)
-        if best_bits > budget:
-            raise ValueError(
-                f"The budget of {budget:.0f} bits does not pay for one component, which takes "
-                f"{best_bits:.0f} bits."
-            )
-        low, high = finest, coarsest  # too many bits; within the budget
-        log_step = self._guess(budget)
-        for _ in range(_MAX_EVALUATIONS):
-            log_step = min(max(log_step, low + 0.01 * (high - low)), high - 0.01 * (high - low))
-            scheme, bits = self.at(2.0**log_step)
-            if bits <= budget:
-                if bits > best_bits:
-                    best, best_bits = scheme, bits
-                high = log_step
-                if bits >= (1 - _SLACK) * budget or high - finest < 0.05:
-                    break
-            else:
-                low = log_step
-            # One bit an entry for one octave of the step.
-            target = (1 - 0.4 * _SLACK) * budget
-            log_step += (bits - target) / self._entries(scheme)
-            if not low < log_step < high:
-                log_step = 0.5 * (low + high)
-        return best
+        largest = np.log2(max(float(sizes[0]), np.finfo(np.float64).tiny * 2**60))
+        return largest - 24 - 0.5 * np.log2(len(sizes)), largest + 1
+
+    def error_within(self, budget, slack=SLACK):
+        """Give the squared error on the sample at a budget, as if all of it were spent."""
+        scheme, bits = self.within(budget, slack)
+        octaves = (budget - bits) / self._entries(scheme)
+        return scheme.squared_error(self.sample) * 4.0**-octaves
 
     def _entries(self, scheme):
         """Count the numbers that a finer step makes longer."""
@@ -233,12 +244,6 @@ def best_residual_rank(spectrum, n_features, budget):
     ranks = [r for r in 2 ** np.arange(12) if r <= most]
     errors = [predict_error(spectrum, n_features, budget, r) for r in ranks]
     return int(ranks[int(np.argmin(errors))])
-
-
-def _code(rows, step):
-    """Code rows with the model that suits them."""
-    code = TrellisCode.fit(rows, step)
-    return code, Factor.from_rows(code, rows)
 
 
 def _rms(scores):
