@@ -1,5 +1,7 @@
 """LowRankLowPrecisionCompressor: an estimator like others, and one that keeps what it promises."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -258,3 +260,32 @@ def test_feature_names_of_scores():
     compressor = Compressor(rank=2).fit(low_rank(20, 8, 4))
     names = compressor.get_feature_names_out()
     assert names.tolist() == ["lowranklowprecisioncompressor0", "lowranklowprecisioncompressor1"]
+
+
+# Memory
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"coding": "entropy"}, {"method": "dsvd"}, {"residual_bits": 1}],
+    ids=lambda parameters: str(parameters),
+)
+def test_memory_does_not_grow_with_the_rows_of_a_file(parameters, tmp_path):
+    """Beyond what the factors take: peaks at two heights differ by a small part of the rows."""
+
+    def peaks(n_rows):
+        shape = n_rows, 100
+        X = np.lib.format.open_memmap(tmp_path / f"{n_rows}.npy", "w+", np.float32, shape)
+        for start in range(0, n_rows, 10_000):
+            X[start : start + 10_000] = low_rank(10_000, 100, 4, seed=start)
+        X = np.load(tmp_path / f"{n_rows}.npy", mmap_mode="r")
+        tracemalloc.start()
+        compressor = Compressor(rank=4, bits=4, random_state=0, **parameters).fit(X)
+        fit = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        compressor.compress(X)
+        compress = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return np.array([fit, compress])
+
+    assert (peaks(60_000) - peaks(40_000) < 0.15 * 20_000 * 100 * 4).all()

@@ -9,6 +9,8 @@ _MAX_ROUNDS = 4
 _FRAME_BITS = 1024
 # The prediction knows nothing of how well entries foretell one another: leave it some room.
 _DOUBT = 1.5
+# Components take more than so many bits a number, or they are not worth theirs.
+_LEAST_RATE = 0.5
 # A trial on few rows, of roughly the budget, that wins by more than a margin, decides.
 _FEW_ROWS = 512
 _ROUGH = 0.1
@@ -67,7 +69,8 @@ def spend(X, budget, coding, lattice_bits, may_add_residual, n_iter, rng):
     ValueError
         If the budget does not pay for one component.
     """
-    found, sample = spectrum(X, min(X.shape), n_iter, rng), sample_rows(X)
+    max_rank = max(int(budget / (_LEAST_RATE * sum(X.shape))), 1)
+    found, sample = spectrum(X, max_rank, n_iter, rng), sample_rows(X)
     alone = Waterfill(found, sample, len(found.sizes), coding)
     if lattice_bits:
         # The cost of a residual does not depend on what it is of.

@@ -36,10 +36,13 @@ class Spectrum:
 
 def blocks(X):
     """Give blocks of rows as float64, each with its slice."""
-    height = max(1, _BLOCK_ENTRIES // X.shape[1])
-    for start in range(0, len(X), height):
-        rows = slice(start, min(start + height, len(X)))
+    for rows in _row_slices(X):
         yield rows, np.asarray(X[rows], np.float64)
+
+
+def _row_slices(X):
+    height = max(1, _BLOCK_ENTRIES // X.shape[1])
+    return [slice(i, min(i + height, len(X))) for i in range(0, len(X), height)]
 
 
 def sample_rows(X):
@@ -125,15 +128,23 @@ def _orthonormal_rows(matrix):
 
 
 def _randomized(X, max_rank, n_iter, rng):
-    """Find the spectrum in the range of X X^T ... X times a Gaussian matrix.
+    """Find the spectrum in the range of powers of the Gram matrix, which is never formed.
 
     N. Halko, P. G. Martinsson and J. A. Tropp, "Finding structure with randomness", SIAM Review
-    53(2), 2011, algorithm 4.4, from the side of the features.
+    53(2), 2011, algorithm 4.4, from the side of the features. Each power is one pass.
     """
     width = min(max_rank + _OVERSAMPLES, *X.shape)
     basis = np.linalg.qr(rng.standard_normal((X.shape[1], width)))[0]
     for _ in range(n_iter + 1):
-        left = np.linalg.qr(product(X, basis))[0]
-        basis = np.linalg.qr(transposed_product(X, left))[0]
-    _, sizes, rotation = np.linalg.svd(product(X, basis), full_matrices=False)
-    return sizes, (basis @ rotation.T).T
+        basis = np.linalg.qr(_gram_product(X, basis))[0]
+    sizes, rotation = _from_gram(basis.T @ _gram_product(X, basis))
+    return sizes, rotation @ basis.T
+
+
+def _gram_product(X, matrix):
+    """Multiply X^T X by a matrix, in one pass: float64."""
+    total = np.zeros(matrix.shape)
+    for rows in _row_slices(X):
+        block = np.asarray(X[rows])
+        total += transposed_product(block, product(block, matrix))
+    return total
