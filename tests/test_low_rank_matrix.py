@@ -17,14 +17,21 @@ SETTINGS = {
     "dsvd": {"method": "dsvd", "basis_bits": 5},
     "lattice residual": {"residual_bits": 2.0},
     "coded residual": {"bit_budget": 3.0, "coding": "entropy", "method": "auto"},
+    "weighted": {"coding": "entropy", "calibration": np.diag(np.arange(1.0, 22.0))},
+    "weighted residual": {
+        "bit_budget": 5.0,
+        "coding": "entropy",
+        "calibration": np.diag(np.arange(10.0, 31.0)),
+    },
 }
 
 
-def compress(n_rows=150, n_features=21, dtype=np.float64, **parameters):
+def compress(n_rows=150, n_features=21, dtype=np.float64, calibration=None, **parameters):
     rng = np.random.default_rng(0)
     X = (rng.standard_normal((n_rows, n_features)) + rng.standard_normal(n_features)).astype(dtype)
     settings = {"rank": 6, "bits": 6, "random_state": 0} | parameters
-    return LowRankLowPrecisionCompressor(**settings).fit(X).compress(X)
+    compressor = LowRankLowPrecisionCompressor(**settings).fit(X, calibration=calibration)
+    return compressor.compress(X)
 
 
 @pytest.fixture(params=SETTINGS.values(), ids=SETTINGS.keys())

@@ -1,7 +1,7 @@
 """Ways to spend bits on a matrix: on components, or on a few components and a residual."""
 
 from ._residual import fit_residual, fit_residual_within, residual_bits
-from ._spectrum import sample_rows, spectrum
+from ._spectrum import sample_rows, spectrum, weighted_spectrum
 from ._waterfill import Waterfill, best_residual_rank, predict_error, predict_factor_bits
 
 _MAX_ROUNDS = 4
@@ -17,7 +17,7 @@ _ROUGH = 0.1
 _MARGIN = 1.15
 
 
-def spend_at_rank(X, rank, bits, basis_bits, coding, n_iter, rng):
+def spend_at_rank(X, rank, bits, basis_bits, coding, n_iter, rng, root=None):
     """Share out among at most `rank` components what the paper's count gives to all alike.
 
     Parameters
@@ -30,6 +30,8 @@ def spend_at_rank(X, rank, bits, basis_bits, coding, n_iter, rng):
     n_iter : int
         As for `spectrum`.
     rng : numpy.random.RandomState
+    root : float64 ndarray of shape (n_features, n_features), default=None
+        Root of the metric that weights errors.
 
     Returns
     -------
@@ -37,12 +39,12 @@ def spend_at_rank(X, rank, bits, basis_bits, coding, n_iter, rng):
     matrix : LowRankLowPrecisionMatrix or None
         `X` compressed with it, if that was needed to count its bits.
     """
-    found = spectrum(X, rank, n_iter, rng)
+    found = _spectrum(X, rank, n_iter, rng, root)
     budget = rank * (len(X) * bits + X.shape[1] * basis_bits) + _FRAME_BITS
-    return _keep(X, Waterfill(found, sample_rows(X), rank, coding), budget)
+    return _keep(X, Waterfill(found, sample_rows(X), rank, coding, root=root), budget)
 
 
-def spend(X, budget, coding, lattice_bits, may_add_residual, n_iter, rng):
+def spend(X, budget, coding, lattice_bits, may_add_residual, n_iter, rng, root=None):
     """Spend a budget on a matrix, everything counted.
 
     Parameters
@@ -58,6 +60,8 @@ def spend(X, budget, coding, lattice_bits, may_add_residual, n_iter, rng):
     n_iter : int
         As for `spectrum`.
     rng : numpy.random.RandomState
+    root : float64 ndarray of shape (n_features, n_features), default=None
+        Root of the metric that weights errors.
 
     Returns
     -------
@@ -70,11 +74,11 @@ def spend(X, budget, coding, lattice_bits, may_add_residual, n_iter, rng):
         If the budget does not pay for one component.
     """
     max_rank = max(int(budget / (_LEAST_RATE * sum(X.shape))), 1)
-    found, sample = spectrum(X, max_rank, n_iter, rng), sample_rows(X)
-    alone = Waterfill(found, sample, len(found.sizes), coding)
+    found, sample = _spectrum(X, max_rank, n_iter, rng, root), sample_rows(X)
+    alone = Waterfill(found, sample, len(found.sizes), coding, root=root)
     if lattice_bits:
         # The cost of a residual does not depend on what it is of.
-        coarse, _ = Waterfill(found, sample, 1, coding).within(budget)
+        coarse, _ = Waterfill(found, sample, 1, coding, root=root).within(budget)
         quantizer = fit_residual(coarse, X, lattice_bits, rng).residual
         scheme, _ = _keep(X, alone, budget - residual_bits(quantizer, len(X)))
         return fit_residual(scheme, X, lattice_bits, rng), None
@@ -84,9 +88,9 @@ def spend(X, budget, coding, lattice_bits, may_add_residual, n_iter, rng):
         return _keep(X, alone, budget)
     if coding == "fixed":
         scheme, _ = alone.within(budget)
-        split = _with_lattice(X, found, sample, budget, rank, rng)
-        return min(scheme, split, key=lambda scheme: scheme.squared_error(sample)), None
-    split = Waterfill(found, sample, rank, coding, rank)
+        split = _with_lattice(X, found, sample, budget, rank, rng, root)
+        return min(scheme, split, key=lambda scheme: scheme.squared_error(sample, root)), None
+    split = Waterfill(found, sample, rank, coding, rank, root)
     few = sample[:_FEW_ROWS]
     errors = [schemes.on(few).error_within(budget, _ROUGH) for schemes in (alone, split)]
     if max(errors) < _MARGIN * min(errors):
@@ -94,10 +98,17 @@ def spend(X, budget, coding, lattice_bits, may_add_residual, n_iter, rng):
     return _keep(X, alone if errors[0] <= errors[1] else split, budget)
 
 
-def _with_lattice(X, found, sample, budget, rank, rng):
+def _spectrum(X, max_rank, n_iter, rng, root):
+    if root is None:
+        return spectrum(X, max_rank, n_iter, rng)
+    return weighted_spectrum(X, root, max_rank)
+
+
+def _with_lattice(X, found, sample, budget, rank, rng, root):
     """Spend a budget on a few components of fixed bits and what they leave."""
+    schemes = Waterfill(found, sample, rank, "fixed", root=root)
     share = predict_factor_bits(found, X.shape[1], budget, rank)
-    scheme, bits = Waterfill(found, sample, rank, "fixed").within(share)
+    scheme, bits = schemes.within(max(share, schemes.least_bits()))
     return fit_residual_within(scheme, X, budget - bits, rng)
 
 

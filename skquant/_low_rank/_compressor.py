@@ -9,10 +9,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn_compat import Interval, StrOptions, fit_context, validate_data
 from .._threads import single_threaded_blas
+from ._basis import CodedBasis
 from ._budget import spend, spend_at_rank
+from ._metric import root_of_inputs, weighted_norm
 from ._published import METHODS, parity_rank
 from ._quantizers import MAX_BITS
 from ._residual import fit_residual
+from ._spectrum import sample_rows
 
 _FLOAT_DTYPES = [np.float64, np.float32]
 
@@ -77,7 +80,8 @@ class LowRankLowPrecisionCompressor(
     rank_ : int
         Columns of L.
     reconstruction_err_ : float
-        Relative Frobenius error of the compressed training matrix.
+        Relative Frobenius error of the compressed training matrix; fitted with `calibration`,
+        that of its products with inputs like those.
 
     See Also
     --------
@@ -144,7 +148,7 @@ class LowRankLowPrecisionCompressor(
         self.n_jobs = n_jobs
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, calibration=None):
         """Find the basis and the codes.
 
         Parameters
@@ -154,6 +158,11 @@ class LowRankLowPrecisionCompressor(
             may be memory-mapped.
         y : None
             Ignored.
+        calibration : array-like of shape (n_inputs, n_features), default=None
+            Inputs that the compressed matrix will be multiplied with, such as those of a layer of
+            weights. The error to make small is then that of ``X @ calibration.T`` and not that of
+            `X`, as in [2]_, and `reconstruction_err_` tells it. For the methods that are not of
+            the LPLR paper. ``coding="entropy"`` gains most: there the residual is weighted too.
 
         Returns
         -------
@@ -165,23 +174,39 @@ class LowRankLowPrecisionCompressor(
         TypeError
             If `X` is sparse.
         ValueError
-            If a parameter is out of its range, the budget does not pay for one component, or `X`
-            is empty or holds NaN, infinity or numbers whose squares overflow.
+            If a parameter is out of its range, the budget does not pay for one component, `X`
+            or `calibration` is empty or holds NaN, infinity or numbers whose squares overflow, or
+            `calibration` has another width, or a method that cannot use it.
         """
         X = validate_data(self, X, dtype=_FLOAT_DTYPES)
+        self._root = self._find_root(X, calibration)
         rng = check_random_state(self.random_state)
         with single_threaded_blas():
             if self.method in METHODS:
                 self._scheme, matrix = self._published(X, rng), None
-                rows = self._scheme.rows
-                components = np.linalg.qr(rows.T)[0].T
             else:
-                self._scheme, matrix = self._waterfill(X, rng)
-                components = self._scheme.rows
+                self._scheme, matrix = self._weighted(X, rng)
+            components = self._scheme.rows
+            if not isinstance(self._scheme.right, CodedBasis):
+                components = np.linalg.qr(components.T)[0].T
             self.components_ = np.ascontiguousarray(components, X.dtype)
             self.rank_ = len(components)
         self._measure(X, self._compress(X) if matrix is None else matrix)
         return self
+
+    def _find_root(self, X, calibration):
+        """Find the root of the metric of the inputs, or None without any."""
+        if calibration is None:
+            return None
+        if self.method in METHODS:
+            raise ValueError(f"calibration is not for method={self.method!r}.")
+        calibration = check_array(calibration, dtype=_FLOAT_DTYPES, input_name="calibration")
+        if calibration.shape[1] != X.shape[1]:
+            raise ValueError(
+                f"calibration has {calibration.shape[1]} features, but X has {X.shape[1]}."
+            )
+        with single_threaded_blas():
+            return root_of_inputs(calibration)
 
     def _published(self, X, rng):
         basis_bits = self.basis_bits or self.bits
@@ -200,11 +225,29 @@ class LowRankLowPrecisionCompressor(
             return scheme
         return fit_residual(scheme, X, self.residual_bits, rng)
 
-    def _waterfill(self, X, rng):
+    def _weighted(self, X, rng):
+        """Choose, where errors are weighted, between schemes that know of it and that do not."""
+        seed = rng.randint(2**31)
+        plain = self._waterfill(X, np.random.RandomState(seed), None)
+        if self._root is None:
+            return plain
+        # The basis of the one is not orthonormal, which costs more where inputs are nearly alike.
+        aware = self._waterfill(X, np.random.RandomState(seed), self._root)
+        sample = sample_rows(X)
+        return min(aware, plain, key=lambda found: found[0].squared_error(sample, self._root))
+
+    def _waterfill(self, X, rng, root):
         if self.bit_budget is None:
             basis_bits = self.basis_bits or self.bits
             scheme, matrix = spend_at_rank(
-                X, min(self.rank, *X.shape), self.bits, basis_bits, self.coding, self.n_iter, rng
+                X,
+                min(self.rank, *X.shape),
+                self.bits,
+                basis_bits,
+                self.coding,
+                self.n_iter,
+                rng,
+                root,
             )
             if not self.residual_bits:
                 return scheme, matrix
@@ -218,6 +261,7 @@ class LowRankLowPrecisionCompressor(
                 self.method == "auto",
                 self.n_iter,
                 rng,
+                root,
             )
         except ValueError as error:
             raise ValueError(f"bit_budget={self.bit_budget} is too small: {error}") from error
@@ -230,7 +274,7 @@ class LowRankLowPrecisionCompressor(
         """Take bits and error of the compressed training matrix."""
         self.bits_per_entry_ = float(matrix.bits_per_entry)
         self.compression_ratio_ = float(X.nbytes / matrix.nbytes)
-        self.reconstruction_err_ = _relative_error(X, matrix)
+        self.reconstruction_err_ = _relative_error(X, matrix, self._root)
 
     def transform(self, X):
         """Project rows on the components.
@@ -328,7 +372,7 @@ class LowRankLowPrecisionCompressor(
             0 is exact, and -1 is what zeros would reach.
         """
         X = self._validate_rows(X)
-        return -(_relative_error(X, self._compress(X)) ** 2)
+        return -(_relative_error(X, self._compress(X), self._root) ** 2)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -344,13 +388,13 @@ class LowRankLowPrecisionCompressor(
         return validate_data(self, X, reset=False, dtype=_FLOAT_DTYPES)
 
 
-def _relative_error(X, matrix):
-    """Relative Frobenius error of a compressed matrix, block by block; 0 for what is exact."""
+def _relative_error(X, matrix, root):
+    """Relative error of a compressed matrix, weighted or not; 0 for what is exact."""
     error = energy = 0.0
     for rows, panel in matrix.panels(X.dtype):
         panel -= X[rows]
-        error += np.einsum("ij,ij->", panel, panel, dtype=np.float64)
-        energy += np.einsum("ij,ij->", X[rows], X[rows], dtype=np.float64)
+        error += weighted_norm(panel, root)
+        energy += weighted_norm(X[rows], root)
     if energy == 0:
         return 0.0 if error == 0 else np.inf
     return float(np.sqrt(error / energy))

@@ -1,11 +1,11 @@
 """Factors in compressed form: rows of numbers that are decoded a range at a time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ._quantizers import dithered_indices, nearest_indices, pack_rows, unit_levels, unpack_rows
-from ._stream import Model, decode, encode, quantize
+from ._stream import Model, choose_model, decode, encode, new_predictor, quantize
 
 BLOCK_ROWS = 4096  # rows of a stream, which is decoded as a whole
 _FALLS_PER_OCTAVE = 8
@@ -40,10 +40,7 @@ class LevelCode:
     @classmethod
     def fit(cls, kind, bits, scales, n_columns, centre=0.0):
         """Make a code for columns of the given scales."""
-        scales = np.atleast_1d(np.asarray(scales, np.float64))
-        top = float(scales.max())
-        octaves = np.log2(top / np.maximum(scales, top * 2.0**-31)) if top > 0 else 0 * scales
-        falls = np.rint(_FALLS_PER_OCTAVE * octaves).astype(np.uint8)
+        top, falls = _fall(scales)
         bits = np.atleast_1d(np.asarray(bits, np.uint8))
         return cls(kind, bits, top, falls, n_columns, centre)
 
@@ -60,8 +57,7 @@ class LevelCode:
     @property
     def scales(self):
         """Scale of each column."""
-        scales = self.top * 2.0 ** (-self.falls.astype(np.float64) / _FALLS_PER_OCTAVE)
-        return np.broadcast_to(scales, self.n_columns)
+        return np.broadcast_to(self.top * _fallen(self.falls), self.n_columns)
 
     def encode(self, rows, rng=None):
         """Quantize and pack rows: to the nearest levels, or with dither by a random state."""
@@ -93,26 +89,55 @@ class TrellisCode:
     Parameters
     ----------
     step : float
+        That of the columns that are worth most.
     model : Model
         What the entropy coder assumes of the columns.
     n_columns : int
+    falls : uint8 ndarray of shape (n_columns,) or (1,), default=(0,)
+        Eighths of an octave by which an error in each column is worth less than in others, and its
+        step is larger.
     """
 
     step: float
     model: Model
     n_columns: int
+    falls: np.ndarray = field(default_factory=lambda: np.zeros(1, np.uint8))
 
-    nbytes = 16  # step, order and tail, with the word that they fill
+    @classmethod
+    def fit(cls, rows, step, root=None, model=None):
+        """Make a code for rows, their errors weighted by the root of a metric if there is one."""
+        top, falls = _fall(1.0 if root is None else np.diag(root))
+        code = cls(step / top, Model(), rows.shape[1], falls)
+        model = model or choose_model((rows * code.worth).T, code.step)
+        return replace(code, model=model)
 
-    def encode(self, rows):
-        """Quantize and code rows, a column a vector."""
-        indices, _ = quantize(np.ascontiguousarray(rows.T), self.step, self.model)
+    @property
+    def nbytes(self):
+        """Bytes of what all rows share: step, order, tail, the word that they fill, and falls."""
+        return 16 + (self.falls.nbytes if len(self.falls) > 1 else 0)
+
+    @property
+    def worth(self):
+        """What an error in each column is worth, 1 at most."""
+        return _fallen(self.falls)
+
+    def encode(self, rows, root=None):
+        """Quantize and code rows, a column a vector; with a root, each mends those before it."""
+        if root is None:
+            columns = np.ascontiguousarray((rows * self.worth).T)
+            return encode(quantize(columns, self.step, self.model)[0], self.model)
+        errors, memory = np.zeros(rows.shape), new_predictor(len(rows))
+        indices = np.empty(rows.T.shape, np.int64)
+        for j, worth in enumerate(np.broadcast_to(self.worth, self.n_columns)):
+            column = rows[:, j] + errors[:, :j] @ (root[:j, j] / root[j, j])
+            indices[j], values = quantize(worth * column[None], self.step, self.model, memory)
+            errors[:, j] = rows[:, j] - values[0] * (self.step / worth)
         return encode(indices, self.model)
 
     def decode(self, data, n_rows):
         """Decode rows to float64."""
         values = decode(data, (self.n_columns, n_rows), self.model)
-        return values.T * self.step
+        return values.T * (self.step / self.worth)
 
 
 @dataclass(frozen=True)
@@ -142,10 +167,9 @@ class Factor:
         return cls(code, n_rows, np.concatenate([np.empty(0, np.uint8), *blocks]), ends)
 
     @classmethod
-    def from_rows(cls, code, rows, rng=None):
-        """Code rows that are in memory, with dither if there is a random state."""
-        dither = () if rng is None else (rng,)
-        blocks = (code.encode(rows[block], *dither) for block in row_blocks(len(rows)))
+    def from_rows(cls, code, rows, aid=None):
+        """Code rows that are in memory; the aid is a random state for dither, or a root."""
+        blocks = (code.encode(rows[block], aid) for block in row_blocks(len(rows)))
         return cls.from_blocks(code, len(rows), blocks)
 
     @property
@@ -189,6 +213,19 @@ class Factor:
     def toarray(self):
         """Decode all rows to float64."""
         return self.decode_rows(np.arange(self.n_rows))
+
+
+def _fall(scales):
+    """Give the largest of some scales, and by how many eighths of an octave each is below it."""
+    scales = np.atleast_1d(np.asarray(scales, np.float64))
+    top = float(scales.max())
+    octaves = np.log2(top / np.maximum(scales, top * 2.0**-31)) if top > 0 else 0 * scales
+    return top, np.rint(_FALLS_PER_OCTAVE * octaves).astype(np.uint8)
+
+
+def _fallen(falls):
+    """Give scales relative to the largest."""
+    return 2.0 ** (-falls.astype(np.float64) / _FALLS_PER_OCTAVE)
 
 
 def row_blocks(n_rows):

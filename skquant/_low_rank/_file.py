@@ -44,8 +44,8 @@ def part_to_file(name, part):
         meta |= {"kind": "trellis", "step": part.code.step, **_model_to_file(part.code.model)}
     else:
         meta |= {"kind": part.code.kind, "top": part.code.top, "centre": part.code.centre}
-        arrays |= {f"{name}_bits": part.code.bits, f"{name}_falls": part.code.falls}
-    return meta, arrays
+        arrays[f"{name}_bits"] = part.code.bits
+    return meta, arrays | {f"{name}_falls": part.code.falls}
 
 
 def part_from_file(name, meta, arrays, kinds):
@@ -98,12 +98,14 @@ def _factor_from_file(name, kind, meta, arrays, data):
     lengths = np.diff(ends, prepend=0)
     _require(bool((lengths >= 0).all()), f"{name}_ends")
     rows = np.minimum(BLOCK_ROWS, n_rows - BLOCK_ROWS * np.arange(len(ends)))
+    falls = _array(arrays, f"{name}_falls", np.uint8)
+    _require(len(falls) in (1, n_columns), f"{name}_falls")
     if kind == "trellis":
         _require(bool((n_columns * rows <= _ENTRIES_PER_BYTE * lengths).all()), name)
-        code = TrellisCode(_real(meta["step"]), _model_from_file(meta), n_columns)
+        code = TrellisCode(_real(meta["step"]), _model_from_file(meta), n_columns, falls)
         return Factor(code, n_rows, data, ends)
-    bits, falls = (_array(arrays, f"{name}_{key}", np.uint8) for key in ("bits", "falls"))
-    _require(len(bits) in (1, n_columns) and len(falls) in (1, n_columns), f"{name}_bits")
+    bits = _array(arrays, f"{name}_bits", np.uint8)
+    _require(len(bits) in (1, n_columns), f"{name}_bits")
     _require(1 <= bits.min() and bits.max() <= MAX_BITS, f"{name}_bits")
     row_bits = int(bits.sum(dtype=np.int64)) * (n_columns if len(bits) == 1 else 1)
     _require(lengths.tolist() == [math.ceil(int(n) * row_bits / 8) for n in rows], name)

@@ -243,13 +243,16 @@ class LowRankLowPrecisionMatrix:
         _file_format.write(path, KIND, meta, arrays)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path, mmap=False):
         """Read a matrix from a file that `save` wrote.
 
         Parameters
         ----------
         path : str or os.PathLike
             The file.
+        mmap : bool, default=False
+            Whether to leave the left factor and an entropy-coded residual in the file, where they
+            are of more than a mebibyte. Each mebibyte is verified before its first use.
 
         Returns
         -------
@@ -258,13 +261,14 @@ class LowRankLowPrecisionMatrix:
         Raises
         ------
         ValueError
-            If the file is of another format, damaged or truncated.
+            If the file is of another format, damaged or truncated; if mapped, perhaps only when
+            damaged rows are used.
         """
-        meta, arrays = _file_format.read(path, KIND)
+        meta, arrays = _file_format.read(path, KIND, mmap=mmap)
         try:
             levels = ("uniform", "gaussian")
             left = part_from_file("left", meta["left"], arrays, ("trellis", *levels))
-            right = part_from_file("right", meta["right"], arrays, ("basis", *levels))
+            right = part_from_file("right", meta["right"], arrays, ("basis", "trellis", *levels))
             residual = part_from_file("residual", meta["residual"], arrays, ("trellis", "lattice"))
             if left is None or right is None:
                 raise ValueError("a factor is missing")

@@ -10,6 +10,7 @@ from ..quantized_matrix import QuantizedMatrix
 from ._basis import CodedBasis
 from ._factors import Factor, LevelCode, TrellisCode, row_blocks
 from ._matrix import LowRankLowPrecisionMatrix
+from ._metric import weighted_norm
 from ._spectrum import product
 
 
@@ -29,6 +30,8 @@ class Scheme:
         The right factor, decoded.
     residual : TrellisCode, LatticeQuantizer or None, default=None
         For what the product leaves.
+    left_root, residual_root : float64 ndarray or None, default=None
+        Roots of the metrics in which the left factor and the residual are quantized.
     """
 
     projection: np.ndarray
@@ -36,6 +39,8 @@ class Scheme:
     right: CodedBasis | Factor
     rows: np.ndarray
     residual: TrellisCode | LatticeQuantizer | None = None
+    left_root: np.ndarray | None = None
+    residual_root: np.ndarray | None = None
 
     def compress(self, X, dtype, n_jobs=None):
         """Code rows, block by block.
@@ -56,13 +61,13 @@ class Scheme:
 
         def code(block):
             rows = np.asarray(X[block])
-            data = self.left.encode(product(rows, self.projection))
+            data = self._encode_left(product(rows, self.projection))
             if self.residual is None:
                 return data, None
             rest = rows - self.left.decode(data, len(rows)) @ self.rows
             if isinstance(self.residual, LatticeQuantizer):
                 return data, self.residual.compress(rest)
-            return data, self.residual.encode(rest)
+            return data, self.residual.encode(rest, self.residual_root)
 
         coded = run_in_threads(code, row_blocks(len(X)), n_jobs)
         left = Factor.from_blocks(self.left, len(X), [data for data, _ in coded])
@@ -75,9 +80,14 @@ class Scheme:
 
     def remainder(self, rows):
         """Give what the product leaves of rows, float64."""
-        data = self.left.encode(rows @ self.projection)
+        data = self._encode_left(rows @ self.projection)
         return rows - self.left.decode(data, len(rows)) @ self.rows
 
-    def squared_error(self, rows):
-        """Give the squared Frobenius error of compressed rows."""
-        return float(np.sum((rows - self.compress(rows, np.float64).toarray()) ** 2))
+    def squared_error(self, rows, root=None):
+        """Give the squared error of compressed rows, in a metric if its root is given."""
+        return weighted_norm(rows - self.compress(rows, np.float64).toarray(), root)
+
+    def _encode_left(self, scores):
+        if isinstance(self.left, TrellisCode):
+            return self.left.encode(scores, self.left_root)
+        return self.left.encode(scores)

@@ -9,6 +9,7 @@ _BLOCK_ENTRIES = 1 << 21
 _GRAM_LIMIT = 4096  # the largest Gram matrix: 128 MB
 _OVERSAMPLES = 10
 _MAX_ENERGY = 2.0**1000
+_OVERFLOW = "X has numbers too large to compress: their squares overflow float64."
 _SAMPLE_ROWS = 4096
 _SAMPLE_ENTRIES = 1 << 22
 
@@ -81,7 +82,7 @@ def spectrum(X, max_rank, n_iter, rng):
     with np.errstate(over="ignore", invalid="ignore"):
         energy = float(sum(np.vdot(block, block) for _, block in blocks(X)))
     if not energy < _MAX_ENERGY:
-        raise ValueError("X has numbers too large to compress: their squares overflow float64.")
+        raise ValueError(_OVERFLOW)
     if n_features <= min(n_rows, _GRAM_LIMIT):
         sizes, vectors = _from_gram(sum(block.T @ block for _, block in blocks(X)))
     elif n_rows <= _GRAM_LIMIT:
@@ -90,6 +91,29 @@ def spectrum(X, max_rank, n_iter, rng):
     else:
         sizes, vectors = _randomized(X, max_rank, n_iter, rng)
     return Spectrum(sizes[:max_rank], vectors[:max_rank], energy, n_rows)
+
+
+def weighted_spectrum(X, root, max_rank):
+    """Find the spectrum of X times the root of a metric, as `spectrum` does without one.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    root : float64 ndarray of shape (n_features, n_features)
+    max_rank : int
+
+    Returns
+    -------
+    Spectrum
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        gram = root.T @ sum(block.T @ block for _, block in blocks(X)) @ root
+    energy = float(np.trace(gram))
+    if not energy < _MAX_ENERGY:
+        raise ValueError(_OVERFLOW)
+    sizes, vectors = _from_gram(gram)
+    max_rank = min(max_rank, *X.shape)
+    return Spectrum(sizes[:max_rank], vectors[:max_rank], energy, len(X))
 
 
 def product(X, matrix):

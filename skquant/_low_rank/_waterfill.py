@@ -7,15 +7,18 @@ times the sizes of its components, the step or the levels of the coordinates, an
 moved until the bytes meet the budget.
 """
 
+from dataclasses import replace
+
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from .._allocation import integer_bits, reverse_water_fill
 from ._basis import code_basis
 from ._factors import Factor, LevelCode, TrellisCode
+from ._metric import upper_root
 from ._quantizers import gaussian_distortions
 from ._scheme import Scheme
 from ._step_search import SLACK, StepSearch
-from ._stream import choose_model
 
 MAX_LEVEL_BITS = 12
 # Squared error of a trellis code in squared steps, at two bits.
@@ -24,6 +27,7 @@ _TRELLIS_DISTORTION = 0.2
 _LEAST_COMPONENT = 0.25
 # The factors before a residual are this many times coarser than it, since it mends their errors.
 _COARSER = 4.0
+_TINY = 1e-12
 _SAME_MODEL = 1.0  # octaves of the step
 
 
@@ -39,14 +43,17 @@ class Waterfill:
     coding : {"fixed", "entropy"}
     residual_rank : int or None
         Components before a coded residual, for ``coding="entropy"``; None is no residual.
+    root : float64 ndarray of shape (n_features, n_features), default=None
+        Root of the metric that weights errors, in which the spectrum was found.
     """
 
-    def __init__(self, spectrum, sample, max_rank, coding, residual_rank=None):
+    def __init__(self, spectrum, sample, max_rank, coding, residual_rank=None, root=None):
         self.spectrum = spectrum
         self.sample = sample
         self.max_rank = min(max_rank, len(spectrum.sizes))
         self.coding = coding
         self.residual_rank = residual_rank
+        self.root = root
         self._models = {}
         self._search = StepSearch(self.at, self._guess, self._entries, *self._limits())
 
@@ -54,7 +61,9 @@ class Waterfill:
         """Give the schemes as another sample makes them."""
         if len(sample) == len(self.sample):
             return self
-        return Waterfill(self.spectrum, sample, self.max_rank, self.coding, self.residual_rank)
+        return Waterfill(
+            self.spectrum, sample, self.max_rank, self.coding, self.residual_rank, self.root
+        )
 
     def at(self, step):
         """Make the scheme of a step, and tell the bits that all rows will take.
@@ -75,19 +84,33 @@ class Waterfill:
 
     def _basis(self, rank, step):
         sizes, vectors = self.spectrum.sizes[:rank], self.spectrum.vectors[:rank]
+        if self.root is not None:
+            return self._weighted_basis(sizes, vectors, step)
         basis, components = code_basis(vectors, sizes, step, self._model("basis", step))
-        self._models.setdefault("basis", (step, basis.model))
-        return basis, components, self.sample @ components.T
+        self._models["basis"] = step, basis.model
+        return Scheme(components.T, None, basis, components)
+
+    def _weighted_basis(self, sizes, vectors, step):
+        """Code the right factor in the metric, and find what gives the best left factor to it."""
+        rows = sizes[:, None] * solve_triangular(self.root, vectors.T, trans="T").T
+        _, right = self._code("basis", rows, step, self.root)
+        rows = right.toarray()
+        weighted = rows @ self.root
+        gram = weighted @ weighted.T
+        gram[np.diag_indices_from(gram)] += _TINY * max(np.trace(gram), _TINY)
+        projection = self.root @ np.linalg.solve(gram, weighted).T
+        return Scheme(projection, None, right, rows, left_root=upper_root(gram))
 
     def _fixed(self, step):
         level = _TRELLIS_DISTORTION * step**2
         variances = self.spectrum.sizes[: self.max_rank] ** 2 / self.spectrum.n_rows
         bits = integer_bits(variances, level, gaussian_distortions(MAX_LEVEL_BITS))
         bits = np.maximum(bits[: max(np.count_nonzero(bits), 1)], 1)
-        basis, components, scores = self._basis(len(bits), step)
-        code = LevelCode.fit("gaussian", bits, _rms(scores), len(bits))
-        total = self.spectrum.n_rows * int(bits.sum()) + 8 * (code.nbytes + basis.nbytes)
-        return Scheme(components.T, code, basis, components), total
+        scheme = self._basis(len(bits), step)
+        scales = _rms(self.sample @ scheme.projection)
+        code = LevelCode.fit("gaussian", bits, scales, len(bits))
+        total = self.spectrum.n_rows * int(bits.sum()) + 8 * (code.nbytes + scheme.right.nbytes)
+        return replace(scheme, left=code), total
 
     def _entropy(self, step):
         sizes, n_features = self.spectrum.sizes, self.sample.shape[1]
@@ -97,23 +120,23 @@ class Waterfill:
             rank, coarse = min(max(rank, 1), self.max_rank), step
         else:
             rank, coarse = self.residual_rank, _COARSER * step
-        basis, components, scores = self._basis(rank, coarse)
-        left, factor = self._code("left", scores, coarse)
+        scheme = self._basis(rank, coarse)
+        scores = self.sample @ scheme.projection
+        left, factor = self._code("left", scores, coarse, scheme.left_root)
         if self.residual_rank is None:
-            return Scheme(components.T, left, basis, components), self._bits(basis, factor)
-        rest = self.sample - factor.toarray() @ components
-        residual, rest_factor = self._code("residual", rest, step)
-        scheme = Scheme(components.T, left, basis, components, residual)
-        return scheme, self._bits(basis, factor, rest_factor)
+            return replace(scheme, left=left), self._bits(scheme.right, factor)
+        rest = self.sample - factor.toarray() @ scheme.rows
+        residual, rest_factor = self._code("residual", rest, step, self.root)
+        bits = self._bits(scheme.right, factor, rest_factor)
+        return replace(scheme, left=left, residual=residual, residual_root=self.root), bits
 
-    def _code(self, name, rows, step):
+    def _code(self, name, rows, step, root):
         """Code rows, with the model that has suited them at a similar step."""
         model = self._model(name, step)
+        code = TrellisCode.fit(rows, step, root, model)
         if model is None:
-            model = choose_model(rows.T, step)
-            self._models[name] = step, model
-        code = TrellisCode(step, model, rows.shape[1])
-        return code, Factor.from_rows(code, rows)
+            self._models[name] = step, code.model
+        return code, Factor.from_rows(code, rows, root)
 
     def _model(self, name, step):
         """Give the model chosen last, or None where the step has become another."""
@@ -149,6 +172,10 @@ class Waterfill:
         trial = self._search.within(budget, slack)
         return trial.made, trial.bits
 
+    def least_bits(self):
+        """Give the bits of the coarsest scheme."""
+        return self.at(2.0 ** self._limits()[1])[1]
+
     def _limits(self):
         """Give steps, in log2, whose errors are the precision of single floats, and everything."""
         sizes = self.spectrum.sizes
@@ -159,7 +186,7 @@ class Waterfill:
         """Give the squared error on the sample at a budget, as if all of it were spent."""
         scheme, bits = self.within(budget, slack)
         octaves = (budget - bits) / self._entries(scheme)
-        return scheme.squared_error(self.sample) * 4.0**-octaves
+        return scheme.squared_error(self.sample, self.root) * 4.0**-octaves
 
     def _entries(self, scheme):
         """Count the numbers that a finer step makes longer."""
