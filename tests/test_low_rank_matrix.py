@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -122,6 +123,33 @@ def test_pickle_and_file(matrix, tmp_path):
             np.testing.assert_array_equal(same.toarray(), A.toarray())
             assert same.dtype == A.dtype
             assert same.nbytes == A.nbytes
+
+
+@pytest.mark.parametrize("coding", ["fixed", "entropy"])
+def test_a_mapped_file_gives_the_same_and_is_verified_when_used(coding, tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40_000, 64)).astype(np.float32)
+    compressor = LowRankLowPrecisionCompressor(40, 7, coding=coding, random_state=0).fit(X)
+    matrix, path = compressor.compress(X), tmp_path / "matrix.skq"
+    matrix.save(path)
+    tracemalloc.start()
+    mapped = LowRankLowPrecisionMatrix.load(path, mmap=True)
+    assert tracemalloc.get_traced_memory()[1] < matrix.nbytes / 4
+    tracemalloc.stop()
+    rows = [39_999, 5, 20_000]
+    np.testing.assert_array_equal(mapped[rows].toarray(), matrix[rows].toarray())
+    np.testing.assert_array_equal(mapped.toarray(), matrix.toarray())
+    assert mapped.nbytes == matrix.nbytes
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(mapped))[rows], matrix[rows])
+    mapped.save(tmp_path / "again.skq")
+    assert (tmp_path / "again.skq").read_bytes() == path.read_bytes()
+
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    damaged = LowRankLowPrecisionMatrix.load(path, mmap=True)
+    with pytest.raises(ValueError, match="do not match their checksum"):
+        damaged.toarray()
 
 
 # Files that lie

@@ -148,7 +148,7 @@ class Factor:
     ----------
     code : LevelCode or TrellisCode
     n_rows : int
-    data : uint8 ndarray
+    data : uint8 ndarray of shape (n_bytes,), or MappedRows of shape (n_bytes, 1)
         The blocks of BLOCK_ROWS rows, one behind the other.
     ends : int64 ndarray of shape (n_blocks,)
         Where each block ends in `data`.
@@ -181,7 +181,10 @@ class Factor:
         """Decode a block to float64."""
         start = int(self.ends[block - 1]) if block else 0
         n_rows = min(BLOCK_ROWS, self.n_rows - block * BLOCK_ROWS)
-        return self.code.decode(self.data[start : int(self.ends[block])], n_rows)
+        return self.code.decode(self._bytes(start, int(self.ends[block])), n_rows)
+
+    def _bytes(self, start, stop):
+        return self.data[start:stop].reshape(-1)
 
     def decode_rows(self, rows):
         """Decode the rows of ascending numbers, and of their blocks no more than needed.
@@ -205,7 +208,7 @@ class Factor:
             else:
                 # Eight rows take as many bytes as one has bits.
                 row_bits = int(self.code.column_bits.sum())
-                data = self.data[number * row_bits : (number + 1) * row_bits]
+                data = self._bytes(number * row_bits, (number + 1) * row_bits)
                 decoded = self.code.decode(data, min(8, self.n_rows - 8 * number))
             out[first:last] = decoded[rows[first:last] - number * unit]
         return out

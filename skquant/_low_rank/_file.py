@@ -39,7 +39,9 @@ def part_to_file(name, part):
         meta = {"kind": "basis", "shape": list(part.shape), **_model_to_file(part.model)}
         return meta, {name: part.data}
     meta = {"n_rows": part.n_rows, "n_columns": part.code.n_columns}
-    arrays = {name: part.data, f"{name}_ends": part.ends}
+    # A matrix of one column, since those are what can be mapped.
+    data = part.data[:, None] if part.data.ndim == 1 else part.data
+    arrays = {name: data, f"{name}_ends": part.ends}
     if isinstance(part.code, TrellisCode):
         meta |= {"kind": "trellis", "step": part.code.step, **_model_to_file(part.code.model)}
     else:
@@ -73,11 +75,12 @@ def part_from_file(name, meta, arrays, kinds):
     try:
         kind = meta["kind"]
         _require(kind in kinds, name)
-        data = _array(arrays, name, np.uint8)
         if kind == "lattice":
-            return _loaded_bytes(data)
+            return _loaded_bytes(_array(arrays, name, np.uint8))
         if kind == "basis":
-            return _basis_from_file(name, meta, data)
+            return _basis_from_file(name, meta, _array(arrays, name, np.uint8))
+        data = arrays[name]
+        _require(data.dtype == np.uint8 and data.ndim == 2 and data.shape[1] == 1, name)
         return _factor_from_file(name, kind, meta, arrays, data)
     except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise ValueError(f"the {name} is incomplete or malformed ({error!r})") from error

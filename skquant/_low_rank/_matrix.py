@@ -268,6 +268,10 @@ class LowRankLowPrecisionMatrix:
         try:
             levels = ("uniform", "gaussian")
             left = part_from_file("left", meta["left"], arrays, ("trellis", *levels))
+            arrays = {
+                name: array if name in ("left", "residual") else np.asarray(array)
+                for name, array in arrays.items()
+            }
             right = part_from_file("right", meta["right"], arrays, ("basis", "trellis", *levels))
             residual = part_from_file("residual", meta["residual"], arrays, ("trellis", "lattice"))
             if left is None or right is None:
