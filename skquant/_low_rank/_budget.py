@@ -108,7 +108,7 @@ def _with_lattice(X, found, sample, budget, rank, rng, root):
     """Spend a budget on a few components of fixed bits and what they leave."""
     schemes = Waterfill(found, sample, rank, "fixed", root=root)
     share = predict_factor_bits(found, X.shape[1], budget, rank)
-    scheme, bits = schemes.within(max(share, schemes.least_bits()))
+    scheme, bits = schemes.within(min(max(share, schemes.least_bits()), budget))
     return fit_residual_within(scheme, X, budget - bits, rng)
 
 

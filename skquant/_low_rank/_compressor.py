@@ -232,7 +232,10 @@ class LowRankLowPrecisionCompressor(
         if self._root is None:
             return plain
         # The basis of the one is not orthonormal, which costs more where inputs are nearly alike.
-        aware = self._waterfill(X, np.random.RandomState(seed), self._root)
+        try:
+            aware = self._waterfill(X, np.random.RandomState(seed), self._root)
+        except ValueError:  # the budget pays for a component of the other kind alone
+            return plain
         sample = sample_rows(X)
         return min(aware, plain, key=lambda found: found[0].squared_error(sample, self._root))
 
