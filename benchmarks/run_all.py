@@ -26,6 +26,7 @@ SCRIPTS = [
     "agreement",
     "rotation_rounds",
     "products",
+    "low_rank",
 ]
 README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "benchmarks.rst"
