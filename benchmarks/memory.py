@@ -20,16 +20,32 @@ import numpy as np
 from datasets import gaussian
 from report import Table, show
 
-from skquant import LatticeQuantizer, QuantizedKNeighborsClassifier
+from skquant import (
+    LatticeQuantizer,
+    LowRankLowPrecisionCompressor,
+    QuantizedKNeighborsClassifier,
+)
 
 N_FEATURES = 256
-CALLS = {
-    "LatticeQuantizer.fit": lambda X, fitted: LatticeQuantizer(random_state=0).fit(X),
-    "LatticeQuantizer.compress": lambda X, fitted: fitted.compress(X),
-    "QuantizedKNeighborsClassifier.fit": lambda X, fitted: QuantizedKNeighborsClassifier(
-        random_state=0
-    ).fit(X, np.zeros(len(X), np.int8)),
-}
+CALLS = [
+    (LatticeQuantizer, "fit"),
+    (LatticeQuantizer, "compress"),
+    (QuantizedKNeighborsClassifier, "fit"),
+    (LowRankLowPrecisionCompressor, "fit"),
+    (LowRankLowPrecisionCompressor, "compress"),
+]
+
+
+def perform(kind, method, X, fitted):
+    """Fit an estimator, or compress with a fitted one."""
+    if method == "compress":
+        return fitted.compress(X)
+    return kind(random_state=0).fit(X, np.zeros(len(X), np.int8))
+
+
+def code_bytes(result):
+    """Bytes of the codes in what a call gives: an estimator that may keep codes, or a matrix."""
+    return getattr(getattr(result, "codes_", result), "nbytes", 0)
 
 
 def resident():
@@ -39,7 +55,7 @@ def resident():
 
 
 def peak_resident(function, *arguments):
-    """Call a function, and give by how many bytes `resident` rises meanwhile."""
+    """Call a function: by how many bytes `resident` rises meanwhile, and the bytes of codes."""
     before, samples, done = resident(), [0], threading.Event()
 
     def watch():
@@ -52,25 +68,24 @@ def peak_resident(function, *arguments):
     samples.append(resident())
     done.set()
     watcher.join()
-    del result
-    return max(samples) - before
+    return max(samples) - before, code_bytes(result)
 
 
 def peak_allocated(function, *arguments):
-    """Call a function, and give by how many bytes what NumPy and Python hold rises meanwhile."""
+    """Do so with what NumPy and Python hold."""
     tracemalloc.start()
     result = function(*arguments)
-    peak = tracemalloc.get_traced_memory()[1]
-    del result
-    return peak
+    return tracemalloc.get_traced_memory()[1], code_bytes(result)
 
 
-def measure(peak_of, call, path):
-    """Measure a call in this process, and the codes of the whole matrix."""
+def measure(peak_of, kind, method, path):
+    """Measure a call in this process: peak, and codes of the whole matrix."""
     X = np.load(path, mmap_mode="r")
-    fitted = LatticeQuantizer(random_state=0).fit(X[:4096])
-    CALLS[call](X[:4096], fitted)  # compiles the kernels, and fills the pools of BLAS
-    return peak_of(CALLS[call], X, fitted)
+    sample = X[:4096]
+    # This compiles the kernels too, and fills the pools of BLAS.
+    fitted = perform(kind, "fit", sample, None)
+    perform(kind, method, sample, fitted)
+    return peak_of(perform, kind, method, X, fitted)
 
 
 def write_matrix(path, n_rows):
@@ -83,19 +98,20 @@ def write_matrix(path, n_rows):
 def run(sizes=(200_000, 400_000)):
     """Measure each call on matrices of some sizes."""
     results = []
-    code_bytes = LatticeQuantizer().fit(gaussian(2, N_FEATURES)).bits_per_feature_ * N_FEATURES / 8
     for n_rows in sizes:
         with TemporaryDirectory() as folder:
             path = Path(folder) / "rows.npy"
             write_matrix(path, n_rows)
-            for call in CALLS:
+            for kind, method in CALLS:
                 peaks = []
                 for peak_of in (peak_allocated, peak_resident):
                     with ProcessPoolExecutor(1, get_context("spawn")) as process:
-                        peaks.append(process.submit(measure, peak_of, call, path).result() / 1e6)
-                codes = 0 if call == "LatticeQuantizer.fit" else n_rows * code_bytes / 1e6
+                        call = process.submit(measure, peak_of, kind, method, path)
+                        peak, codes = (n_bytes / 1e6 for n_bytes in call.result())
+                    peaks.append(peak)
+                name = f"{kind.__name__}.{method}"
                 matrix = n_rows * N_FEATURES * 4 / 1e6
-                results.append((call, matrix, codes, *peaks, max(peaks) - codes))
+                results.append((name, matrix, codes, *peaks, max(peaks) - codes))
     columns = [("call", ""), ("matrix, MB", ".0f"), ("codes, MB", ".0f")]
     columns += [(name, ".1f") for name in ("allocated, MB", "resident, MB", "beyond codes, MB")]
     return [Table("memory", columns, results)]
