@@ -4,17 +4,20 @@ Images as products of two small factors
 
 An image is a matrix, and its singular values fall fast. The LPLR paper compresses images to one bit
 a pixel by two factors of few columns and few bits. Here are its method and the package's own at
-equal bits, everything counted: a photograph, a colour photograph with its channels side by side,
-and the phantom of the paper. The photographs come from scikit-image; where it is not installed,
-only the phantom is shown. JPEG does better on photographs: the point is that nothing here knows
-that the matrix is an image.
+equal bits, everything counted: the phantom of the paper, a photograph, and a colour photograph with
+its channels side by side. The photographs come from scikit-image; where it is not installed, one of
+scikit-learn takes their place. JPEG does better on photographs: the point is that nothing here
+knows that the matrix is an image.
 """
 
 # %%
+# The images
+# ----------
 # The phantom is a sum of ten ellipses.
 
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.datasets import load_sample_image
 
 from skquant import LowRankLowPrecisionCompressor
 
@@ -50,11 +53,14 @@ try:
     images["camera"] = data.camera().astype(np.float32)
     astronaut = data.astronaut().astype(np.float32)
     images["astronaut"] = np.hstack([astronaut[..., channel] for channel in range(3)])
-except ImportError as error:
-    print(f"Without photographs: {error}")
+except ImportError:
+    print("Photographs of scikit-image are missing: pip install scikit-image")
+    images["china"] = load_sample_image("china.jpg").mean(axis=2, dtype=np.float32)
 
 # %%
-# One bit an entry. ``"lplr"`` and ``"dsvd"`` are the paper's; ``coding="fixed"`` keeps every row
+# One bit an entry
+# ----------------
+# ``"lplr"`` and ``"dsvd"`` are the paper's; ``coding="fixed"`` keeps every row
 # readable by itself, ``coding="entropy"`` writes blocks of rows with variable bits.
 
 SETTINGS = {
