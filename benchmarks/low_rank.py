@@ -3,7 +3,7 @@
 Every method gets the same budget, in bits per entry of the matrix, everything counted; "bits" is
 what skquant's own methods take of it. Errors are relative Frobenius errors. NQ rounds the entries
 themselves over one range, in whole bits. LPLR, LSVD and DSVD, the methods of the LPLR paper, take
-numbers of 8 bits; CALDERA is described in caldera.py. "rows" is a `LatticeQuantizer`, which uses no
+numbers of 8 bits; CALDERA is described in caldera.py. "rows" is a `LatticeQuantizer`, which has no
 rank. "fixed" and "entropy" are the default method with each `coding`; "s" is the time to fit.
 
     python benchmarks/low_rank.py                   # all
@@ -56,9 +56,9 @@ def low_rank(**parameters):
 
 def rows_alone(X, budget):
     """Compress rows, at so many bits for their codes that row terms are within the budget too."""
-    fitted = LatticeQuantizer(budget, center=False, random_state=0).fit(X)
-    bits = 2 * budget - fitted.bits_per_feature_
-    codes = LatticeQuantizer(bits, center=False, random_state=0).fit(X).compress(X)
+    quantizer = LatticeQuantizer(budget, center="rows", random_state=0).fit(X)
+    bits = 2 * budget - quantizer.bits_per_feature_
+    codes = quantizer.set_params(bits=bits).fit(X).compress(X)
     return codes.toarray(), codes.bits_per_entry
 
 
@@ -123,7 +123,7 @@ def error_table(results):
             line = [name, budget]
             for method in METHODS:
                 error, *taken, _ = measured.get((budget, method), (None,) * 4)
-                line.append("-" if error is None else f"{error:.4f}")
+                line.append("–" if error is None else f"{error:.4f}")
                 line += taken if method in OURS else []
             lines.append(tuple(line))
     return Table("low_rank", columns, lines)
@@ -132,8 +132,11 @@ def error_table(results):
 def plot(results, path):
     """Draw error against bits, a panel for each matrix."""
     plt.rcParams["svg.hashsalt"] = "skquant"  # the same bytes for the same numbers
-    figure, panels = plt.subplots(1, len(results), figsize=(12, 3.4), layout="constrained")
-    for axes, (name, measured) in zip(panels, results.items(), strict=True):
+    size = (3 * len(results), 3.4)
+    figure, panels = plt.subplots(
+        1, len(results), figsize=size, layout="constrained", squeeze=False
+    )
+    for axes, (name, measured) in zip(panels[0], results.items(), strict=True):
         for method, style in STYLES.items():
             points = [(b, values[0]) for (b, m), values in measured.items() if m == method]
             axes.loglog(*np.transpose(points), marker="o", ms=4, **{"label": method, **style})
@@ -141,8 +144,8 @@ def plot(results, path):
         axes.set(title=name, xlabel="bits per entry", xticks=budgets, xticklabels=budgets)
         axes.minorticks_off()
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("relative error")
-    panels[0].legend(fontsize="small")
+    panels[0, 0].set_ylabel("relative error")
+    panels[0, 0].legend(fontsize="small")
     figure.savefig(path, metadata={"Date": None})
 
 
