@@ -25,7 +25,7 @@ from sklearn.neural_network import MLPClassifier
 from skquant import LowRankLowPrecisionCompressor
 
 if sentence_encoder.is_installed():
-    texts, _ = sentence_encoder.sentences(40)
+    texts, _ = sentence_encoder.sentences(30)
     vocabulary, weights = sentence_encoder.load()
     layers = [
         name for name in weights if name.startswith("encoder.layer") and weights[name].ndim == 2
