@@ -55,11 +55,14 @@ def low_rank(**parameters):
 
 
 def rows_alone(X, budget):
-    """Compress rows, at so many bits for their codes that row terms are within the budget too."""
-    quantizer = LatticeQuantizer(budget, center="rows", random_state=0).fit(X)
-    bits = 2 * budget - quantizer.bits_per_feature_
-    codes = quantizer.set_params(bits=bits).fit(X).compress(X)
-    return codes.toarray(), codes.bits_per_entry
+    """Compress rows, with or without their means, at the bits that row terms leave to the codes."""
+    found = []
+    for center in (False, "rows"):
+        quantizer = LatticeQuantizer(budget, center=center, random_state=0).fit(X)
+        bits = 2 * budget - quantizer.bits_per_feature_
+        codes = quantizer.set_params(bits=bits).fit(X).compress(X)
+        found.append((codes.toarray(), codes.bits_per_entry))
+    return min(found, key=lambda result: np.linalg.norm(X - result[0]))
 
 
 METHODS = {
