@@ -6,6 +6,7 @@ lower convex hull of (bits, distortion) are left out, since mixing their neighbo
 
     python benchmarks/derive_scales.py            # about half an hour on one core
     python benchmarks/derive_scales.py E8 24 32   # only print what these come to
+    python benchmarks/derive_scales.py distortion # keep the codes, measure how much they err
 """
 
 import json
@@ -16,7 +17,13 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from skquant._nested_code import fill_block
-from skquant._scales import derive_code, derive_shortest_point_code
+from skquant._scales import (
+    code_for,
+    derive_code,
+    derive_shortest_point_code,
+    gaussian_blocks,
+    simulate_distortion,
+)
 from skquant.lattices import LATTICES
 
 TARGET = Path(__file__).parents[1] / "skquant" / "_scales.json"
@@ -52,15 +59,34 @@ def lower_hull(table):
     return {str(bits): table[bits] for bits in hull}
 
 
+def measure_distortions():
+    """Measure the distortions of the shipped codes anew, after a change of the encoder."""
+    shipped = json.loads(TARGET.read_text(encoding="utf-8"))
+    for lattice in LATTICES.values():
+        sample = gaussian_blocks(SETTINGS["check_blocks"], fill_block(lattice).dimension)
+        for bits, row in shipped["codes"][lattice.name].items():
+            distortion = simulate_distortion(code_for(lattice, int(bits)), *sample)
+            row[-1] = float(f"{distortion:.5g}")
+        print(lattice.name, "done", flush=True)
+    TARGET.write_text(json.dumps(shipped, indent=1) + "\n", encoding="utf-8")
+
+
 def main(names):
     """Derive all codes, or print those asked for."""
-    if names:
+    if names == ["distortion"]:
+        measure_distortions()
+    elif names:
         lattice = LATTICES[names[0]]
         for bits in map(int, names[1:]):
             row = derive(lattice, bits)
             gap = bits / 8 + 0.5 * np.log2(row[-1])
             print(f"{lattice.name} {bits} bits a block: {row}, {gap:.3f} bits from the bound")
-        return
+    else:
+        derive_all()
+
+
+def derive_all():
+    """Derive all codes and write them."""
     codes = {}
     for lattice in LATTICES.values():
         rows = Parallel(n_jobs=2)(delayed(derive)(lattice, bits) for bits in block_bits())

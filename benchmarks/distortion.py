@@ -9,8 +9,8 @@ best scalar one of fixed rate, is given the variance and pays for no row terms.
 
 import numpy as np
 from datasets import gaussian
+from published_codes import lloyd_max_distortion
 from report import Table, show
-from scipy.stats import norm
 
 from skquant import LatticeQuantizer
 
@@ -18,16 +18,6 @@ SETTINGS = [
     *[("E8", bits) for bits in (1, 2, 3, 3.25, 4, 4.25, 6, 8)],
     *[(lattice, bits) for lattice in ("D4", "A2", "Z") for bits in (1, 2, 3, 4)],
 ]
-
-
-def lloyd_max_distortion(bits, n_iterations=5000):
-    """Distortion of the best scalar quantizer of N(0, 1) with 2^bits levels."""
-    levels = norm.ppf((np.arange(2**bits) + 0.5) / 2**bits)
-    for _ in range(n_iterations):
-        edges = np.concatenate([[-np.inf], (levels[1:] + levels[:-1]) / 2, [np.inf]])
-        mass, moment = np.diff(norm.cdf(edges)), -np.diff(norm.pdf(edges))
-        levels = moment / mass  # each level the mean of its cell
-    return 1 - np.sum(moment**2 / mass)
 
 
 def run(n_rows=2000):

@@ -4,7 +4,9 @@
 terms included, with ``center=False, objective="product"``. D is the squared error of the
 reconstruction over the squares of the rows. The mean squared error of `A_q @ B_q.T`, of a pair of
 rows ‖a‖²‖b‖²/n as unit, stands over Γ(R) (Ordentlich and Polyanskiy, arXiv:2410.13780), and what
-`matmul` predicts for it over the error. Speeds are of float32 on one thread.
+`matmul` predicts for it over the error. Speeds are of float32 on one thread. The figure,
+docs/images/products.svg, shows the errors beside those of the codes of published_codes.py, whose
+rates count no row terms.
 
 "product_speed": products with float32 matrices and with each other, on one thread, against NumPy on
 the matrices that were compressed; medians, all in turn.
@@ -14,9 +16,11 @@ the matrices that were compressed; medians, all in turn.
 
 from functools import partial
 
+import matplotlib.pyplot as plt
 import numpy as np
 from datasets import gaussian
-from report import Table, show, time_in_turn, timed
+from published_codes import published_codes
+from report import ROOT, Table, show, time_in_turn, timed
 from threadpoolctl import threadpool_limits
 
 from skquant import LatticeQuantizer, matmul
@@ -26,7 +30,9 @@ N_FEATURES = 1024
 TERM_BITS = 16
 RATES = (0.25, 0.5, 0.75, 1, 2, 3, 4)
 CODES = [("entropy", name) for name in ("Trellis", "Leech", "E8", "D4", "A2", "Z")]
-FIXED_RATES = (1, 2.27, 3.27, 4.27)
+FIXED_RATES = (1, *(bits + TERM_BITS / N_FEATURES for bits in (2.25, 3.25, 4.25)))
+FIGURE = ROOT / "docs" / "images" / "products.svg"
+MARKERS = {"Lloyd-Max": "s", "NestQuant": "D", "hierarchical": "^"}
 
 
 def measure(coding, lattice, rate, A, B):
@@ -53,10 +59,32 @@ def errors(n_rows):
     A, B = np.split(gaussian(2 * n_rows, N_FEATURES), 2)
     runs = [(*code, rate) for code in CODES for rate in RATES]
     runs += [("fixed", "E8", rate) for rate in FIXED_RATES]
-    columns = [("lattice", ""), ("coding", ""), ("R", ".3g"), ("D", ".4g")]
+    columns = [("lattice", ""), ("coding", ""), ("R", ".4g"), ("D", ".4g")]
     columns += [("error/Γ(R)", ".3f"), ("predicted/error", ".2f")]
     columns += [("compress, MB/s", ".0f"), ("toarray, GB/s", ".2f")]
     return Table("products", columns, [measure(*run, A, B) for run in runs])
+
+
+def plot(rows, published, path):
+    """Draw the errors over the bound, and those of published codes."""
+    plt.rcParams["svg.hashsalt"] = "skquant"  # the same bytes for the same numbers
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    for lattice, coding in dict.fromkeys(row[:2] for row in rows):
+        points = np.array([row[2:5:2] for row in rows if row[:2] == (lattice, coding)])
+        axes.plot(*points.T, ".:" if coding == "fixed" else ".-", label=f"{lattice}, {coding}")
+    for name, marker in MARKERS.items():
+        points = [
+            (bits, (2 * d - d**2) / gamma(bits)) for code, bits, d in published if code == name
+        ]
+        axes.plot(*np.transpose(points), marker, color="0.5", label=name)
+    axes.axhline(1, color="k", label="least possible, Γ(R)")
+    axes.set(
+        xlabel="R, bits per entry, row terms included", ylabel="error of the product over Γ(R)"
+    )
+    axes.set(xlim=(0, 4.6), ylim=(0.9, 2.7))
+    axes.grid(alpha=0.3)
+    axes.legend(ncols=2, fontsize="small", loc="upper left")
+    figure.savefig(path, metadata={"Date": None})
 
 
 def speeds(repeats):
@@ -82,9 +110,11 @@ def speeds(repeats):
     return Table("product_speed", [*columns, ("times NumPy", ".2f")], results)
 
 
-def run(n_rows=512, repeats=5):
-    """Measure errors and speeds."""
-    return [errors(n_rows), speeds(repeats)]
+def run(n_rows=512, repeats=5, figure=FIGURE):
+    """Measure errors and speeds, and draw the errors."""
+    table = errors(n_rows)
+    plot(table.rows, published_codes(), figure)
+    return [table, speeds(repeats)]
 
 
 if __name__ == "__main__":

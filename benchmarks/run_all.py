@@ -26,6 +26,8 @@ SCRIPTS = [
     "agreement",
     "rotation_rounds",
     "products",
+    "published_codes",
+    "structured_products",
     "low_rank",
 ]
 README = ROOT / "README.md"

@@ -116,6 +116,15 @@ class Codec:
         alignment = float(np.sqrt(n_kept / self.n_features * aligned))
         return replace(self, terms=replace(self.terms, gaussian_alignment=alignment))
 
+    def clear_mean(self, vectors):
+        """Take from vectors of shape (n_vectors, n_features) what r̂ is known not to have.
+
+        A row minus its mean has none; what the code gives it of one is left out of every product.
+        """
+        if self.terms.center != "rows":
+            return vectors
+        return vectors - vectors.mean(axis=1, dtype=np.float64, keepdims=True)
+
     def shares_coordinates(self, other):
         """Tell whether the code words of both stand for the same coordinates of a row."""
         if self.n_features != other.n_features:
@@ -237,6 +246,8 @@ class Codec:
         decoded_norm = np.sqrt(self.row_code.decode(packed, panels, self.dither))
         rows = self._gather(panels, len(packed)).astype(dtype, copy=False)
         rows *= terms.least_squares_factor(decoded_norm)[:, None].astype(dtype)
+        if self.terms.center == "rows":
+            rows -= rows.mean(axis=1, keepdims=True)
         rows += self.mean.astype(dtype)
         if self.terms.center == "rows":
             rows += terms.row_mean[:, None].astype(dtype)

@@ -64,6 +64,7 @@ class EntropyRowCode:
     spread: int
 
     @classmethod
+    @lru_cache(maxsize=256)
     def choose(cls, lattice, n_coordinates, n_bytes):
         """Choose the model for rows of a size, of which at most 16 bits a coordinate are used."""
         n_bytes = min(n_bytes, 2 * n_coordinates)

@@ -270,9 +270,10 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         dither_seed : int, default=None
             A seed in [0, 2^32) turns on subtractive dither: a vector uniform over the Voronoi cell,
             the same for all rows, is added before quantizing and subtracted after. The error is
-            then independent of the rows, but for overload, which counts below about three bits. A
-            product of a matrix with itself or with one much like it obeys
-            `skquant.theory.matmul_mse` only between two compressions of different seeds.
+            then independent of the rows, but for overload: none with ``coding="entropy"``, some
+            with ``"fixed"`` below three bits. A product of a matrix with itself or with one much
+            like it obeys `skquant.theory.matmul_mse` only between two compressions of different
+            seeds.
 
         Returns
         -------

@@ -91,7 +91,7 @@ def _bisections(q):
 
     More steps would lower the distortion by less than one per cent.
     """
-    return 4 if q > 5 else 8
+    return 3 if q > 5 else 7
 
 
 @dataclass(frozen=True, eq=False)

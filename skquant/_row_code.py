@@ -6,6 +6,7 @@ coordinates that fill no block take uniform scalar quantization.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -137,6 +138,7 @@ class RowCode:
         return [uniform_over_cell(s.code.lattice, s.n_blocks, random_state) for s in self.segments]
 
 
+@lru_cache(maxsize=256)
 def spend_bits(lattice, n_coordinates, n_bits):
     """Choose the code of each block so that a row's bits are spent.
 

@@ -134,6 +134,12 @@ class TermLayout:
         """Bytes of a row's terms."""
         return -(-sum(self.widths) // 8)
 
+    def rounding_variance(self, terms):
+        """Give the relative variance of the magnitude of each row that comes of its rounding."""
+        shrunk = 1.0 if self.center == "features" else terms.alignment
+        fraction = np.frexp(terms.norm * shrunk)[0]  # in [1/2, 1), 0 for nothing
+        return _divide(np.full_like(fraction, 0.25**self.mantissa / 48), fraction**2)
+
     def pack(self, norm, alignment, centre_cosine, row_mean):
         """Pack the terms of rows into bytes, (n_rows, n_bytes)."""
         if self.center == "features":

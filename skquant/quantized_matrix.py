@@ -357,8 +357,9 @@ def matmul(a, b, *, estimator="least_squares", return_std=False):
     product : ndarray of shape (n_rows_a, n_rows_b)
         float64 if either factor is, else float32.
     std : ndarray of shape (n_rows_a, n_rows_b)
-        Root of the expected squared error of each entry over random rotations, by
-        `skquant.theory.matmul_mse` with the estimated entry in place of the exact one. Only if
+        Root of the expected squared error of each entry over random rotations, as
+        `skquant.theory.matmul_bias_variance` has it, with what the estimated entries tell of the
+        exact ones, and with the relation between the errors of related rows. Only if
         ``return_std=True``.
 
     Raises
@@ -373,9 +374,9 @@ def matmul(a, b, *, estimator="least_squares", return_std=False):
     -----
     Factors share their coordinates if they were compressed with the same rotation, that is by one
     fitted quantizer or by quantizers of the same ``random_state``, rotation and width; bits,
-    lattice, centre and dither may differ, as long as the same coordinates are kept. The prediction
-    takes the errors of the two sides as uncorrelated. Those of nearly parallel rows are so only if
-    each side has its own dither.
+    lattice, centre and dither may differ, as long as the same coordinates are kept. The first
+    prediction of a pair of codes measures on Gaussian rows how their errors are related. Since the
+    entries tell together how large they are, a prediction depends somewhat on the other rows.
 
     Examples
     --------

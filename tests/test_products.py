@@ -235,6 +235,47 @@ def test_standard_errors_where_not_all_coordinates_are_coded(center, estimator):
     assert root_mean_square(predicted) == pytest.approx(root_mean_square(errors), rel=0.2)
 
 
+def related(correlation, shape=(8, 128)):
+    A, noise = gaussian(*shape, seed=1), gaussian(*shape, seed=2)
+    return A, correlation * A + np.sqrt(1 - correlation**2) * noise
+
+
+def low_rank(m=8, n=128):
+    basis = gaussian(3, n)
+    return gaussian(m, 3, seed=1) @ basis, gaussian(m, 3, seed=2) @ basis
+
+
+def sparse(m=8, n=128):
+    return (gaussian(m, n, seed=i) * (np.abs(gaussian(m, n, seed=i + 5)) > 2) for i in (1, 2))
+
+
+STRUCTURED = {
+    "low rank": low_rank(),
+    "sparse": tuple(sparse()),
+    "spikes": (np.eye(128)[:8], 3 * np.eye(128)[6:14]),
+    "one number a row": (np.outer(np.arange(1, 9), np.ones(128)), 1 + gaussian(8, 128)),
+    "related": related(0.9),
+    "equal": related(1.0),
+}
+
+
+@pytest.mark.parametrize("bits", [0.5, 1, 4])
+@pytest.mark.parametrize("name", STRUCTURED)
+@every_estimator
+def test_standard_errors_of_structured_pairs(name, estimator, bits):
+    """The same code on both sides and no dither: errors of related rows are related.
+
+    What is left is the spread of the mean of so few rotations, and at low rates that of the
+    estimated entries.
+    """
+    A, B = STRUCTURED[name]
+    errors, predicted = errors_over_rotations(A, B, estimator, 60, bits=bits, center=False)
+    squares = np.mean(errors**2, axis=(1, 2))
+    spread = 3.5 * np.std(squares) / np.sqrt(60) / np.mean(squares)
+    expected = pytest.approx(np.mean(squares), rel=0.05 + spread)
+    assert np.mean(predicted.astype(float) ** 2) == expected
+
+
 @pytest.mark.parametrize("bits", [0.5, 1, 2])
 @every_estimator
 def test_one_estimator_is_unbiased_and_the_other_shrinks_as_the_theory_says(estimator, bits):

@@ -256,10 +256,10 @@ def _keep_better(point, scale, error, best, best_scale, least_error):
 def _quantize(code, centre, x, best):
     """Find the best code word in each lane: its lattice point, and the index of its scale.
 
-    The first candidate is the finest scale whose cell holds x; where the point falls outside
-    nevertheless, the next one follows (`climb`). The others shrink x along its ray, by bisection
-    about the cell's boundary, until it fits the scale below: a word on the rim of a fine scale
-    often beats one inside a coarser scale.
+    The first candidate is the finest scale whose cell holds x. The second is the next coarser one,
+    for where the point falls outside nevertheless, and because a point of it may happen to be
+    nearer. The others shrink x along its ray, by bisection about the cell's boundary, until it fits
+    the scale below: a word on the rim of a fine scale often beats one inside a coarser scale.
     """
     last = code.scales.shape[0] - 1
     point = registers(code.q, 8)
@@ -269,25 +269,25 @@ def _quantize(code, centre, x, best):
     shrink = low = high = gauge * 0.0 + 1.0
     scale = below = tried = _first_fit(code.q, code.scales, gauge)
     best_scale = scale - scale
-    least_error, climb = shrink * np.inf, shrink < 0.0
-    for candidate in range(1 + code.bisections):
+    least_error = shrink * np.inf
+    for candidate in range(2 + code.bisections):
         beta = look_up(code.scales, tried)
         error = _try_word(code, centre, x, beta, shrink, point)
         held = error < np.inf
         best_scale = _keep_better(point, tried, error, best, best_scale, least_error)
         least_error = least(error, least_error)
         if candidate == 0:
-            climb = ~held & (scale < last)
             below = least(most(scale - cast(held, np.int32), 0), last)
-            edge = _edge(code, gauge, look_up(code.scales, below))
+            tried = scale + 1
+        elif candidate == 1:
+            shrink = edge = _edge(code, gauge, look_up(code.scales, below))
             low = edge * max(0.0, 1.0 - 2.0 / code.q)
             high = edge * (1.0 + 0.5 / code.q)
-            tried, shrink = where(climb, scale + 1, below), where(climb, 1.0, edge)
+            tried = below
         else:
-            low = where(held & ~climb, shrink, low)
-            high = where(held | climb, high, shrink)
-            tried, shrink, climb = below, 0.5 * (low + high), climb & ~climb
-        if candidate == code.bisections - 1:  # where nothing held yet, the last takes no risk
+            low, high = where(held, shrink, low), where(held, high, shrink)
+            shrink = 0.5 * (low + high)
+        if candidate == code.bisections:  # where nothing held yet, the last takes no risk
             shrink = where(least_error == np.inf, low, shrink)
     return least(best_scale, last)
 
