@@ -17,6 +17,7 @@ from report import Table, show
 from scipy.optimize import minimize
 from scipy.stats import norm
 
+from skquant._scales import gaussian_blocks
 from skquant.lattices import D4, E8
 from skquant.theory import gamma
 
@@ -44,27 +45,27 @@ def nested(lattice, q, n_layers, x):
     return decoded
 
 
-def distortion(lattice, q, n_layers, scales, x):
-    """Mean squared error of the best scale for each block, after the best factor of all."""
+def distortion(lattice, q, n_layers, scales, x, weights):
+    """Mean squared error of the best scale for each of weighted blocks."""
     candidates = [beta * nested(lattice, q, n_layers, x / beta) for beta in scales]
     errors = np.array([((x - y) ** 2).sum(axis=1) for y in candidates])
-    y = np.choose(errors.argmin(axis=0)[:, None], candidates)
-    return 1 - np.sum(x * y) ** 2 / (np.sum(x**2) * np.sum(y**2))
+    return np.average(errors.min(axis=0), weights=weights) / x.shape[1]
 
 
 def best_distortion(lattice, q, n_layers, n_blocks):
     """Distortion at the best scales."""
-    train, test = np.random.default_rng(0).standard_normal((2, n_blocks, len(lattice.generator)))
-    start = np.log(FIRST_SCALES)
+    # With the rare overloads in the sample, which decide the coarsest scale.
+    x, weights = gaussian_blocks(n_blocks, len(lattice.generator))
+    few = n_blocks // 4
 
-    def measure(logarithms, x):
-        return distortion(lattice, q, n_layers, np.exp(logarithms) / q**n_layers, x)
+    def measure(logarithms, x, weights):
+        return distortion(lattice, q, n_layers, np.exp(logarithms) / q**n_layers, x, weights)
 
     fitted = minimize(
-        lambda logarithms: np.log(measure(logarithms, train[: n_blocks // 4])), start,
-        method="Nelder-Mead", options={"maxfev": 120, "xatol": 5e-3, "fatol": 1e-3},
+        lambda logarithms: np.log(measure(logarithms, x[:few], weights[:few])),
+        np.log(FIRST_SCALES), method="Nelder-Mead", options={"maxfev": 80, "xatol": 5e-3},
     )  # fmt: skip
-    return measure(fitted.x, test)
+    return measure(fitted.x, x, weights)
 
 
 def published_codes(n_blocks=100_000):
