@@ -273,7 +273,7 @@ def test_no_queries_in_several_blocks(gaussian, monkeypatch):
     X, y, _, _ = gaussian
     knn = QuantizedKNeighborsClassifier(bits=4, random_state=0).fit(X, y)
     expected = knn.kneighbors()
-    monkeypatch.setattr("skquant._neighbors._base._BLOCK_FLOATS", 50 * X.shape[1])
+    monkeypatch.setattr("skquant._neighbors._training_rows._BLOCK_FLOATS", 50 * X.shape[1])
     distances, indices = knn.kneighbors()
     np.testing.assert_array_equal(indices, expected[1])
     np.testing.assert_allclose(distances, expected[0], rtol=1e-5)

@@ -7,12 +7,9 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._sklearn_compat import StrOptions, fit_context, validate_data
-from ._base import (
-    QuantizedNeighborsMixin,
-    check_weights_suit_metric,
-    join_chunks,
-    neighbor_weights,
-)
+from ._base import QuantizedNeighborsMixin
+from ._rows import join_chunks
+from ._weights import check_weights_suit_metric, neighbor_weights
 
 
 class QuantizedKNeighborsClassifier(
@@ -43,6 +40,16 @@ class QuantizedKNeighborsClassifier(
         The quantizer of the training rows, with `fit` and with `compress`, which gives a
         `QuantizedMatrix`. It is cloned. None means
         ``LatticeQuantizer(bits=bits, random_state=random_state)``.
+    rescore : float, default=None
+        Candidates for each neighbour, at least 1: the nearest ``rescore * n_neighbors`` rows by
+        their codes are measured again and the nearest of them kept. None takes the order of the
+        codes.
+    rescore_source : str or os.PathLike, default=None
+        An ``.npy`` file of the training rows in the order in which they are given, of any real
+        dtype. It is mapped into memory, and candidates are measured exactly. It has to hold rows
+        before `partial_fit` gives them. None compresses a second time, with the same quantizer,
+        what the codes leave over, which doubles the bits that are held; candidates are then
+        measured by both codes. Not used unless `rescore` is given.
     random_state : int, RandomState instance or None, default=None
         The randomness of the quantizer, unless a given one has a `random_state` of its own; an int
         gives the same codes in every fit.
@@ -67,6 +74,8 @@ class QuantizedKNeighborsClassifier(
         Whether `y` had more than one column.
     quantizer_ : estimator
         The fitted quantizer.
+    rescore_codes_ : QuantizedMatrix of shape (`n_samples_fit_`, `n_features_in_`)
+        The second codes, when `rescore` was given without `rescore_source`.
 
     See Also
     --------
@@ -103,6 +112,8 @@ class QuantizedKNeighborsClassifier(
         weights="uniform",
         metric="euclidean",
         quantizer=None,
+        rescore=None,
+        rescore_source=None,
         random_state=None,
         n_jobs=None,
     ):
@@ -111,6 +122,8 @@ class QuantizedKNeighborsClassifier(
         self.weights = weights
         self.metric = metric
         self.quantizer = quantizer
+        self.rescore = rescore
+        self.rescore_source = rescore_source
         self.random_state = random_state
         self.n_jobs = n_jobs
 
@@ -181,7 +194,7 @@ class QuantizedKNeighborsClassifier(
             raise ValueError("classes must be the same in every call to partial_fit and fit.")
         labels = _encode_labels(y, self._classes)
         self._add_codes(X)
-        self._label_chunks.append(labels)
+        self._target_chunks.append(labels)
         return self
 
     def predict(self, X):
@@ -239,7 +252,7 @@ class QuantizedKNeighborsClassifier(
     @property
     def _labels(self):
         """Index into `classes_` of each training row and output, (n_samples_fit_, n_outputs)."""
-        return join_chunks(self._label_chunks, np.concatenate)
+        return join_chunks(self._target_chunks)
 
     def _validate_training_data(self, X, y, reset):
         check_weights_suit_metric(self.weights, self.metric)
@@ -254,7 +267,7 @@ class QuantizedKNeighborsClassifier(
     def _fit(self, X, y, classes):
         labels = _encode_labels(y, classes)
         self._fit_codes(X)
-        self._label_chunks = [labels]
+        self._target_chunks = [labels]
         self.outputs_2d_ = y.ndim == 2
         self.classes_ = classes if self.outputs_2d_ else classes[0]
         return self

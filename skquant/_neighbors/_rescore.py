@@ -1,0 +1,260 @@
+"""Measure a few candidates more finely than the codes that found them.
+
+Either from the original rows, in a file that is mapped into memory, or from a second code, that of
+the residuals. With x̂ the least-squares reconstruction from the first code, x - x̂ = e is compressed
+once more, and with c the centre of the first code,
+
+    ⟨q - c, x - c⟩ ≈ ⟨q - c, x̂ - c⟩ + ⟨q - c, e⟩
+
+where only the last product is estimated, without bias, from the second code. All else is as in
+`_search`: distances need this product and the row terms of the first code.
+"""
+
+import numpy as np
+from sklearn.utils import gen_batches
+
+from .._threads import run_in_threads
+from ..quantized_matrix import QuantizedMatrix
+from ._metric import SEARCHED_AS, as_searched
+from ._rows import as_given, nearest
+
+_BLOCK_FLOATS = 2**20  # 8 MB as float64
+_SAMPLE_FLOATS = 2**22  # residuals that a quantizer is fitted to
+_COMPARED_ROWS = 32
+_TOLERANCE = 0.01  # of a row's length: a file of float16 rows will do
+
+
+def rerank(finer, queries, candidates, n_neighbors, metric, n_jobs):
+    """Order the candidates of each query by finer distances.
+
+    Parameters
+    ----------
+    finer : SourceRows or RefinedRows
+        What measures the candidates.
+    queries : ndarray of shape (n_queries, n_features)
+        In the form in which the metric searches them.
+    candidates : int64 ndarray of shape (n_queries, n_candidates)
+        Rows.
+    n_neighbors : int
+        How many to keep.
+    metric : str
+        The metric.
+    n_jobs : int or None
+        Number of threads; it does not change the result.
+
+    Returns
+    -------
+    distances : float64 ndarray of shape (n_queries, n_neighbors)
+        Ascending.
+    indices : int64 ndarray of shape (n_queries, n_neighbors)
+        Rows; of equal distances the smallest first.
+    """
+    distances = np.empty(candidates.shape)
+    n_queries, n_candidates = candidates.shape
+    width = min(n_candidates, max(1, _BLOCK_FLOATS // queries.shape[1]))
+    height = max(1, _BLOCK_FLOATS // (queries.shape[1] * width))
+
+    def measure_block(block):
+        some = queries[block[0]].astype(np.float64)
+        distances[block] = finer.measure(some, candidates[block], metric)
+
+    columns = list(gen_batches(n_candidates, width))
+    blocks = [(rows, column) for rows in gen_batches(n_queries, height) for column in columns]
+    run_in_threads(measure_block, blocks, n_jobs)
+    return nearest(distances, candidates, n_neighbors)
+
+
+class SourceRows:
+    """The original rows, in an ``.npy`` file that is mapped into memory.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file: a matrix of real numbers.
+    n_rows : int
+        How many rows it must hold at least.
+    n_features : int
+        How wide they must be.
+    removed : intp ndarray of shape (n_removed,), default=()
+        Rows of the file that do not count, ascending.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or is not what it must be.
+    """
+
+    def __init__(self, path, n_rows, n_features, removed=()):
+        self._removed = np.asarray(removed, np.intp)
+        try:
+            self._rows = np.lib.format.open_memmap(path, mode="r")
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"rescore_source={str(path)!r} cannot be mapped as an .npy file: {error}"
+            ) from error
+        shape, dtype = self._rows.shape, self._rows.dtype
+        if dtype.kind not in "biuf":
+            raise ValueError(
+                f"rescore_source={str(path)!r} must hold real numbers, but its dtype is {dtype}."
+            )
+        if len(shape) != 2 or shape[1] != n_features:
+            raise ValueError(
+                f"rescore_source={str(path)!r} must hold a matrix with {n_features} columns, as "
+                f"the training rows have, but its shape is {shape}."
+            )
+        if shape[0] < n_rows:
+            raise ValueError(
+                f"rescore_source={str(path)!r} must cover all training rows, those of partial_fit "
+                f"and removed ones included: it holds {shape[0]} of {n_rows}."
+            )
+
+    def take(self, rows):
+        """Read training rows by ascending index, float64."""
+        return _as_float64(self._rows[as_given(rows, self._removed)])
+
+    def require(self, X, first):
+        """Compare a few rows, from a given one on, with training rows.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, n_features)
+            Training rows.
+        first : int
+            Where in the file the first of them should be.
+
+        Raises
+        ------
+        ValueError
+            If the file holds something else there.
+        """
+        compared = np.unique(np.linspace(0, len(X) - 1, _COMPARED_ROWS).astype(np.intp))
+        expected = _as_float64(X[compared])
+        error = np.linalg.norm(_as_float64(self._rows[first + compared]) - expected, axis=1)
+        other = compared[~(error <= _TOLERANCE * np.linalg.norm(expected, axis=1))]
+        if other.size:
+            raise ValueError(
+                f"rescore_source must hold the training rows in order, but row "
+                f"{first + other[0]} of the file is not row {other[0]} of X."
+            )
+
+    def measure(self, queries, rows, metric):
+        """Give exact distances.
+
+        Parameters
+        ----------
+        queries : float64 ndarray of shape (n_queries, n_features)
+            In the form in which the metric searches them.
+        rows : int ndarray of shape (n_queries, n_rows)
+            Training rows, to measure from each query.
+        metric : str
+            The metric.
+
+        Returns
+        -------
+        float64 ndarray of shape (n_queries, n_rows)
+            What a search minimises.
+        """
+        unique, places = _unique(rows)
+        found = as_searched(self.take(unique), metric)[places]
+        if SEARCHED_AS[metric] == "inner_product":
+            return -np.einsum("qd,qrd->qr", queries, found)
+        found -= queries[:, None]
+        return np.einsum("qrd,qrd->qr", found, found)
+
+
+class RefinedRows:
+    """Rows that are compressed twice: themselves, and what that leaves over.
+
+    Parameters
+    ----------
+    codes : QuantizedMatrix of shape (n_rows, n_features)
+        The rows.
+    residual_codes : QuantizedMatrix of shape (n_rows, n_features)
+        Their residuals.
+    """
+
+    def __init__(self, codes, residual_codes):
+        self._codes = codes
+        self._residual_codes = residual_codes
+
+    def take(self, rows):
+        """Reconstruct some rows."""
+        return self._codes[rows].toarray() + self._residual_codes[rows].toarray()
+
+    def measure(self, queries, rows, metric):
+        """Give refined estimates of distances, as `SourceRows.measure` gives exact ones."""
+        unique, places = _unique(rows)
+        codec, packed = self._codes._codec, self._codes._rows[unique]
+        terms = codec.unpack_terms(packed)
+        centred_rows = codec.decode(packed, np.float64) - codec.mean
+        centred_rows += _unbiased_rows(self._residual_codes[unique])
+        centred = queries - codec.mean
+        product = np.einsum("qd,qrd->qr", centred, centred_rows[places])
+        if SEARCHED_AS[metric] == "inner_product":
+            return -(product + terms.centre_product[places] + (queries @ codec.mean)[:, None])
+        energy = np.einsum("qd,qd->q", centred, centred)
+        return energy[:, None] + np.square(terms.norm)[places] - 2 * product
+
+
+def fit_residual_quantizer(quantizer, X, codes):
+    """Fit a quantizer to the residuals of some evenly spaced rows.
+
+    Parameters
+    ----------
+    quantizer : estimator
+        What to fit.
+    X : ndarray of shape (n_rows, n_features)
+        The rows.
+    codes : QuantizedMatrix of shape (n_rows, n_features)
+        Their codes.
+
+    Returns
+    -------
+    estimator
+        The fitted quantizer.
+    """
+    n_rows = min(len(X), max(1, _SAMPLE_FLOATS // X.shape[1]))
+    rows = np.linspace(0, len(X) - 1, n_rows).astype(np.intp)
+    return quantizer.fit(X[rows] - codes[rows].toarray())
+
+
+def compress_residuals(quantizer, X, codes):
+    """Compress, block by block, what the codes leave over.
+
+    Parameters
+    ----------
+    quantizer : estimator
+        As `fit_residual_quantizer` gives it.
+    X : ndarray of shape (n_rows, n_features)
+        The rows.
+    codes : QuantizedMatrix of shape (n_rows, n_features)
+        Their codes.
+
+    Returns
+    -------
+    QuantizedMatrix of shape (n_rows, n_features)
+        The codes of the residuals.
+    """
+    blocks = gen_batches(len(X), max(1, _BLOCK_FLOATS // X.shape[1]))
+    return QuantizedMatrix.concatenate(
+        [quantizer.compress(X[rows] - codes[rows].toarray()) for rows in blocks]
+    )
+
+
+def _as_float64(rows):
+    return np.asarray(rows).astype(np.float64)
+
+
+def _unbiased_rows(codes):
+    """Decode rows so that products with them are estimated without bias."""
+    codec = codes._codec
+    rows = codec.decode(codes._rows, np.float64) - codec.mean
+    alignment = codec.unpack_terms(codes._rows).alignment
+    square = np.where(alignment > 0, np.square(alignment), 1)
+    return rows / square[:, None] + codec.mean
+
+
+def _unique(rows):
+    """Give the different rows, ascending, and where among them each row is."""
+    unique, places = np.unique(rows.ravel(), return_inverse=True)
+    return unique, places.reshape(rows.shape)

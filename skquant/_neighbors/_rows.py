@@ -1,0 +1,129 @@
+"""Rows that come in chunks, go by index, and are searched in part."""
+
+import numpy as np
+from sklearn.utils import gen_batches
+
+from ..quantized_matrix import QuantizedMatrix
+from ._search import search
+
+_SUBSET_ROWS = 2**18  # selected rows are copied, so many at a time
+
+
+def join_chunks(chunks):
+    """Collapse a list of chunks to a single one, in place, and return that one.
+
+    Called when the whole is read, not when a chunk is added, so adding n chunks costs one copy.
+
+    Parameters
+    ----------
+    chunks : list of QuantizedMatrix or of ndarray
+        At least one chunk.
+
+    Returns
+    -------
+    chunk : QuantizedMatrix or ndarray
+        The joined chunks, now the only item of the list.
+    """
+    if len(chunks) > 1:
+        are_codes = isinstance(chunks[0], QuantizedMatrix)
+        chunks[:] = [(QuantizedMatrix.concatenate if are_codes else np.concatenate)(chunks)]
+    return chunks[0]
+
+
+def row_indices(selection, n_rows, name):
+    """Read a selection of rows.
+
+    Parameters
+    ----------
+    selection : array-like of bool of shape (n_rows,), or of int
+        A mask, or indices in any order.
+    n_rows : int
+        The number of rows to choose from.
+    name : str
+        The parameter to name in errors.
+
+    Returns
+    -------
+    intp ndarray
+        Ascending indices without repetition.
+
+    Raises
+    ------
+    ValueError
+        If a mask has another length, or indices are no integers or do not exist.
+    """
+    selection = np.asarray(selection)
+    if selection.ndim != 1 or (selection.dtype.kind not in "biu" and selection.size):
+        raise ValueError(
+            f"{name} must be a boolean mask or integer indices in one dimension, got "
+            f"{selection.dtype} of shape {selection.shape}."
+        )
+    if selection.dtype.kind == "b":
+        if len(selection) != n_rows:
+            raise ValueError(
+                f"{name} is a mask of length {len(selection)}, but there are {n_rows} rows."
+            )
+        return np.flatnonzero(selection)
+    missing = selection[(selection < 0) | (selection >= n_rows)]
+    if missing.size:
+        raise ValueError(
+            f"{name} must be at least 0 and less than the number of rows, {n_rows}, "
+            f"but holds {missing[0]}."
+        )
+    return np.unique(selection.astype(np.intp))
+
+
+def as_given(indices, removed):
+    """Give rows the numbers that they had before others were removed.
+
+    Parameters
+    ----------
+    indices : int ndarray
+        Rows, counted among those that are left.
+    removed : intp ndarray of shape (n_removed,)
+        The removed rows, ascending, counted as they were given.
+
+    Returns
+    -------
+    int ndarray
+        The same rows, counted as they were given.
+    """
+    left_before = removed - np.arange(len(removed))
+    return indices + np.searchsorted(left_before, indices, side="right")
+
+
+def search_among(codes, rows, queries, k, *, metric, n_jobs):
+    """Find the k nearest of some of the compressed rows.
+
+    Parameters
+    ----------
+    codes : QuantizedMatrix of shape (n_rows, n_features)
+        All rows.
+    rows : intp ndarray of shape (n_chosen,), or None
+        Ascending indices of the rows to choose from; None means all.
+    queries, k, metric, n_jobs
+        As `search` takes them.
+
+    Returns
+    -------
+    distances, indices : ndarray of shape (n_queries, k)
+        As `search` gives them; indices count all rows.
+    """
+    if rows is None:
+        return search(codes, queries, k, metric=metric, n_jobs=n_jobs)
+    distances, indices = np.empty((len(queries), 0)), np.empty((len(queries), 0), np.intp)
+    for part in gen_batches(len(rows), _SUBSET_ROWS):
+        chosen = rows[part]
+        found, places = search(
+            codes[chosen], queries, min(k, len(chosen)), metric=metric, n_jobs=n_jobs
+        )
+        distances = np.concatenate([distances, found], axis=1)
+        indices = np.concatenate([indices, chosen[places]], axis=1)
+        distances, indices = nearest(distances, indices, k)
+    return distances, indices
+
+
+def nearest(distances, indices, k):
+    """Give the k least distances of each query and their rows; of equal ones the smallest row."""
+    order = np.lexsort((indices, distances), axis=1)[:, :k]
+    return np.take_along_axis(distances, order, axis=1), np.take_along_axis(indices, order, axis=1)

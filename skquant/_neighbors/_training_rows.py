@@ -1,0 +1,166 @@
+"""The training rows of a neighbour estimator: compressed, added, removed, and read back."""
+
+import os
+from numbers import Real
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import gen_batches
+from sklearn.utils.validation import check_is_fitted
+
+from .._lattice_quantizer import LatticeQuantizer
+from .._sklearn_compat import HasMethods, Interval, StrOptions
+from ._metric import SEARCHED_AS, as_searched
+from ._rescore import RefinedRows, SourceRows, compress_residuals, fit_residual_quantizer
+from ._rows import as_given, join_chunks, row_indices
+
+_BLOCK_FLOATS = 2**20  # in rows that are decoded at once: 8 MB as float64
+
+
+class TrainingRowsMixin:
+    """Hold the training rows as codes, and what else there is for each row.
+
+    An estimator that uses it has the parameters of `_parameter_constraints`, and calls `_fit_codes`
+    and `_add_codes` with validated rows. What it keeps of each row besides, such as labels, is in
+    `_target_chunks`.
+    """
+
+    _parameter_constraints: dict = {
+        "bits": [Interval(Real, 0, None, closed="neither")],
+        "metric": [StrOptions(set(SEARCHED_AS))],
+        "quantizer": [HasMethods(["fit", "compress"]), None],
+        "rescore": [Interval(Real, 1, None, closed="left"), None],
+        "rescore_source": [str, os.PathLike, None],
+        "random_state": ["random_state"],
+    }
+
+    @property
+    def codes_(self):
+        """The compressed training rows, a `QuantizedMatrix`."""
+        return join_chunks(self._code_chunks)
+
+    @property
+    def rescore_codes_(self):
+        """The compressed residuals of the training rows, a `QuantizedMatrix`."""
+        if not self._residual_chunks:
+            raise AttributeError(
+                "There is no rescore_codes_: the estimator was fitted without rescore, or with a "
+                "rescore_source."
+            )
+        return join_chunks(self._residual_chunks)
+
+    def remove(self, indices):
+        """Remove training rows.
+
+        The others keep their order and move up, as in `numpy.delete`: afterwards indices count
+        the rows that are left, and all is as if the removed rows had never been given, except that
+        the quantizer stays as it was fitted and a classifier keeps its classes. A file that
+        `rescore_source` names still holds them. What is left is copied, so remove many at a time.
+
+        Parameters
+        ----------
+        indices : array-like of int, or of bool of shape (`n_samples_fit_`,)
+            The rows to remove: indices in any order, or a mask.
+
+        Returns
+        -------
+        self : estimator
+            The estimator with fewer rows.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If `indices` are no integers, do not exist, or are a mask of another length, or no row
+            would be left.
+        """
+        check_is_fitted(self)
+        indices = row_indices(indices, self.n_samples_fit_, "indices")
+        if len(indices) == self.n_samples_fit_:
+            raise ValueError("indices must leave at least one training row, but removes all.")
+        kept = np.ones(self.n_samples_fit_, bool)
+        kept[indices] = False
+        targets = getattr(self, "_target_chunks", [])
+        for chunks in filter(None, (self._code_chunks, self._residual_chunks, targets)):
+            chunks[:] = [join_chunks(chunks)[kept]]
+        self._removed = np.sort(np.append(self._removed, as_given(indices, self._removed)))
+        self.n_samples_fit_ -= len(indices)
+        return self
+
+    def _fit_codes(self, X):
+        """Fit the quantizer to the rows of X and hold their codes.
+
+        For the cosine metric this takes one more float32 matrix of the shape of X while it runs,
+        because a quantizer fits on all rows at once; the other metrics take none.
+        """
+        if self._reads_source:
+            SourceRows(self.rescore_source, len(X), X.shape[1]).require(X, 0)
+        X = as_searched(X, self.metric, np.float32)
+        quantizer = self._make_quantizer().fit(X)
+        codes = quantizer.compress(X)
+        if codes._codec.terms.center == "rows":
+            raise ValueError(
+                'quantizer must not have center="rows": a search takes one centre for all rows.'
+            )
+        residual_chunks = []
+        if self.rescore is not None and not self._reads_source:
+            self._residual_quantizer = fit_residual_quantizer(self._make_quantizer(), X, codes)
+            residual_chunks = [compress_residuals(self._residual_quantizer, X, codes)]
+        self.effective_metric_ = self.metric
+        self.quantizer_ = quantizer
+        self.n_samples_fit_ = len(X)
+        self._code_chunks, self._residual_chunks = [codes], residual_chunks
+        self._removed = np.empty(0, np.intp)
+
+    def _add_codes(self, X):
+        """Hold the codes of more rows, made by the quantizer that is already fitted."""
+        if self._reads_source:
+            n_given = self.n_samples_fit_ + len(self._removed)
+            SourceRows(self.rescore_source, n_given + len(X), X.shape[1]).require(X, n_given)
+        X = as_searched(X, self.effective_metric_, np.float32)
+        codes = self.quantizer_.compress(X)
+        if self._residual_chunks:
+            residual_codes = compress_residuals(self._residual_quantizer, X, codes)
+            self._residual_chunks.append(residual_codes)
+        self._code_chunks.append(codes)
+        self.n_samples_fit_ += len(X)
+
+    def _make_quantizer(self):
+        if self.quantizer is None:
+            return LatticeQuantizer(
+                bits=self.bits, random_state=self.random_state, n_jobs=self.n_jobs
+            )
+        quantizer = clone(self.quantizer)
+        # Who seeds the neighbour estimator expects the same result from every fit.
+        if getattr(quantizer, "random_state", "no such parameter") is None:
+            quantizer.set_params(random_state=self.random_state)
+        return quantizer
+
+    @property
+    def _reads_source(self):
+        return self.rescore is not None and self.rescore_source is not None
+
+    def _finer_rows(self):
+        """Give what candidates are measured by again, or None."""
+        if self.rescore is None:
+            return None
+        if self._reads_source:
+            n_given = self.n_samples_fit_ + len(self._removed)
+            return SourceRows(self.rescore_source, n_given, self.n_features_in_, self._removed)
+        if not self._residual_chunks:
+            raise ValueError(
+                "rescore without rescore_source needs codes that are made while fitting: "
+                "fit again, or set rescore_source."
+            )
+        return RefinedRows(self.codes_, self.rescore_codes_)
+
+    def _training_blocks(self):
+        """Yield the training rows as well as they are known: a slice, and its rows."""
+        finer = self._finer_rows()
+        block_rows = max(1, _BLOCK_FLOATS // self.codes_.shape[1])
+        for block in gen_batches(self.n_samples_fit_, block_rows):
+            if finer is None:
+                yield block, self.codes_[block].toarray()
+            else:
+                yield block, finer.take(np.arange(block.start, block.stop))
