@@ -1,13 +1,13 @@
 """Measure a few candidates more finely than the codes that found them.
 
-Either from the original rows, in a file that is mapped into memory, or from a second code, that of
-the residuals. With x̂ the least-squares reconstruction from the first code, x - x̂ = e is compressed
-once more, and with c the centre of the first code,
+Either from the original rows, in a file that is mapped into memory, or with a second code, that of
+the residuals. With r = x - c the centred row and r̂ its least-squares reconstruction, the residual
+e = r - r̂ is compressed once more, and r̃ = r̂ + ê takes the place of r̂ in the estimate of `_search`,
 
-    ⟨q - c, x - c⟩ ≈ ⟨q - c, x̂ - c⟩ + ⟨q - c, e⟩
+    ⟨q - c, r⟩ ≈ ‖r‖²/⟨r, r̃⟩ ⟨q - c, r̃⟩
 
-where only the last product is estimated, without bias, from the second code. All else is as in
-`_search`: distances need this product and the row terms of the first code.
+where ⟨r, r̃⟩ = ⟨r, r̂⟩ + ⟨r̂, ê⟩ + ⟨e, ê⟩ follows from the row terms of both codes, because a
+least-squares reconstruction has ⟨r, r̂⟩ = ‖r̂‖².
 """
 
 import numpy as np
@@ -184,16 +184,26 @@ class RefinedRows:
     def measure(self, queries, rows, metric):
         """Give refined estimates of distances, as `SourceRows.measure` gives exact ones."""
         unique, places = _unique(rows)
-        codec, packed = self._codes._codec, self._codes._rows[unique]
-        terms = codec.unpack_terms(packed)
-        centred_rows = codec.decode(packed, np.float64) - codec.mean
-        centred_rows += _unbiased_rows(self._residual_codes[unique])
-        centred = queries - codec.mean
+        centred_rows, terms = self._decode(unique)
+        mean = self._codes._codec.mean
+        centred = queries - mean
         product = np.einsum("qd,qrd->qr", centred, centred_rows[places])
         if SEARCHED_AS[metric] == "inner_product":
-            return -(product + terms.centre_product[places] + (queries @ codec.mean)[:, None])
-        energy = np.einsum("qd,qd->q", centred, centred)
+            return -(product + terms.centre_product[places] + (queries @ mean)[:, None])
+        energy = _inner(centred, centred)
         return energy[:, None] + np.square(terms.norm)[places] - 2 * product
+
+    def _decode(self, rows):
+        """Give r̃, scaled so that products with it are estimates, and the terms of the rows."""
+        codes = self._codes[rows]
+        terms = codes._codec.unpack_terms(codes._rows)
+        decoded = codes._codec.decode(codes._rows, np.float64) - codes._codec.mean
+        residuals, product = _decode_with_product(self._residual_codes[rows])
+        product += _inner(decoded, decoded) + _inner(decoded, residuals)
+        decoded += residuals
+        factor = np.divide(terms.norm**2, product, out=np.ones(len(rows)), where=product > 0)
+        decoded *= factor[:, None]
+        return decoded, terms
 
 
 def fit_residual_quantizer(quantizer, X, codes):
@@ -245,13 +255,17 @@ def _as_float64(rows):
     return np.asarray(rows).astype(np.float64)
 
 
-def _unbiased_rows(codes):
-    """Decode rows so that products with them are estimated without bias."""
+def _decode_with_product(codes):
+    """Decode rows, and give the product of each with what it was before it was compressed."""
     codec = codes._codec
-    rows = codec.decode(codes._rows, np.float64) - codec.mean
-    alignment = codec.unpack_terms(codes._rows).alignment
-    square = np.where(alignment > 0, np.square(alignment), 1)
-    return rows / square[:, None] + codec.mean
+    rows = codec.decode(codes._rows, np.float64)
+    centre_product = codec.unpack_terms(codes._rows).centre_product
+    return rows, _inner(rows, rows) + centre_product - (rows - codec.mean) @ codec.mean
+
+
+def _inner(rows, others):
+    """Give the product of each row with its counterpart."""
+    return np.einsum("ij,ij->i", rows, others)
 
 
 def _unique(rows):

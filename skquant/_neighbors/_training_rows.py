@@ -5,7 +5,7 @@ from numbers import Real
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils import gen_batches
+from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from .._lattice_quantizer import LatticeQuantizer
@@ -105,7 +105,7 @@ class TrainingRowsMixin:
             )
         residual_chunks = []
         if self.rescore is not None and not self._reads_source:
-            self._residual_quantizer = fit_residual_quantizer(self._make_quantizer(), X, codes)
+            self._residual_quantizer = self._fit_residual_quantizer(X, codes)
             residual_chunks = [compress_residuals(self._residual_quantizer, X, codes)]
         self.effective_metric_ = self.metric
         self.quantizer_ = quantizer
@@ -136,6 +136,14 @@ class TrainingRowsMixin:
         if getattr(quantizer, "random_state", "no such parameter") is None:
             quantizer.set_params(random_state=self.random_state)
         return quantizer
+
+    def _fit_residual_quantizer(self, X, codes):
+        quantizer = self._make_quantizer()
+        if hasattr(quantizer, "random_state"):
+            # In the coordinates of the first code, its errors are least like Gaussian noise.
+            seed = check_random_state(quantizer.random_state).randint(np.iinfo(np.int32).max)
+            quantizer.set_params(random_state=seed)
+        return fit_residual_quantizer(quantizer, X, codes)
 
     @property
     def _reads_source(self):
