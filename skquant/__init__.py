@@ -4,7 +4,12 @@ from importlib import import_module
 
 from . import lattices, metrics, theory
 from ._lattice_quantizer import LatticeQuantizer
-from ._neighbors import QuantizedKNeighborsClassifier
+from ._neighbors import (
+    QuantizedKNeighborsClassifier,
+    QuantizedKNeighborsRegressor,
+    QuantizedKNeighborsTransformer,
+    QuantizedNearestNeighbors,
+)
 from .quantized_matrix import QuantizedMatrix, matmul
 
 __version__ = "0.1.0"
@@ -14,7 +19,10 @@ __all__ = [
     "LowRankLowPrecisionCompressor",  # noqa: F822
     "LowRankLowPrecisionMatrix",  # noqa: F822
     "QuantizedKNeighborsClassifier",
+    "QuantizedKNeighborsRegressor",
+    "QuantizedKNeighborsTransformer",
     "QuantizedMatrix",
+    "QuantizedNearestNeighbors",
     "RateDistortionDisplay",  # noqa: F822
     "lattices",
     "matmul",

@@ -121,8 +121,10 @@ def bits_scorer(estimator, X, y=None):
     """
     check_is_fitted(estimator)
     for step in reversed(_steps(estimator)):
-        if hasattr(step, "codes_"):
-            return step.codes_.bits_per_entry * step.codes_.shape[1] / np.shape(X)[1]
+        held = [getattr(step, name) for name in ("codes_", "rescore_codes_") if hasattr(step, name)]
+        if held:
+            bits = sum(codes.bits_per_entry for codes in held)
+            return bits * step.n_features_in_ / np.shape(X)[1]
         if hasattr(step, "bits_per_feature_"):
             return step.bits_per_feature_ * step.n_features_in_ / np.shape(X)[1]
     raise ValueError(f"bits_scorer found no step that compresses in {estimator!r}.")

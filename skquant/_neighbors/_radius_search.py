@@ -1,0 +1,80 @@
+"""Search for all compressed rows within a radius: panels are decoded, multiplied and compared.
+
+Distances are estimated as in `_search`; here the rows within the limit are kept, however many.
+"""
+
+import numpy as np
+
+from .._codec import batches
+from .._kernels._dispatch import centre_rows
+from .._threads import run_in_threads, single_threaded_blas
+
+_CHUNK_ROWS = 2**14
+_PANEL_ROWS = 2**10
+_QUERY_BLOCK = 2**8
+
+
+def search_within(codes, queries, limit, *, metric, n_jobs=None):
+    """Find the compressed rows within a limit of each query.
+
+    Parameters
+    ----------
+    codes : QuantizedMatrix of shape (n_rows, n_features)
+        The rows.
+    queries : ndarray of shape (n_queries, n_features)
+        Finite float32 or float64.
+    limit : float
+        The largest distance.
+    metric : {"sqeuclidean", "inner_product"}
+        "inner_product" counts negated products as distances.
+    n_jobs : int, default=None
+        Number of threads; it does not change the result.
+
+    Returns
+    -------
+    distances : float64 ndarray of shape (n_found,)
+        Of all queries, one query after the other.
+    indices : int64 ndarray of shape (n_found,)
+        Rows, ascending for each query.
+    counts : int64 ndarray of shape (n_queries,)
+        How many were found for each query.
+    """
+    codec = codes._codec
+    energy, centre_product = np.empty(len(queries)), np.empty(len(queries))
+    centre_rows(queries, codec.mean, np.zeros(len(queries)), energy, centre_product)
+    length = np.sqrt(energy)
+    inverse = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
+    coordinates = codec.to_coordinates(queries, codec.mean, inverse)
+    query_offset = energy
+    if metric == "inner_product":
+        query_offset = -centre_product - codec.mean @ codec.mean
+
+    def search_chunk(chunk):
+        return _search_chunk(codes, chunk, coordinates, length, query_offset, limit, metric)
+
+    with single_threaded_blas():
+        found = run_in_threads(search_chunk, batches(len(codes), _CHUNK_ROWS), n_jobs)
+    owners, indices, distances = map(np.concatenate, zip(*found, strict=True))
+    order = np.argsort(owners, kind="stable")
+    return distances[order], indices[order], np.bincount(owners, minlength=len(queries))
+
+
+def _search_chunk(codes, chunk, coordinates, length, query_offset, limit, metric):
+    """Find what is within the limit in a chunk: queries, rows and distances."""
+    found = []
+    panels = codes._codec.decode_panels(codes._rows[chunk], _PANEL_ROWS)
+    for rows, panel, decoded_norm, terms in panels:
+        factor = terms.unbiased_factor(decoded_norm)
+        if metric == "sqeuclidean":
+            factor, offset = -2 * factor, terms.norm**2
+        else:
+            factor, offset = -factor, -terms.centre_product
+        for block in batches(len(coordinates), _QUERY_BLOCK):
+            distances = coordinates[block] @ panel[0, :, : len(factor)] * factor
+            distances *= length[block, None]
+            distances += offset
+            distances += query_offset[block, None]
+            owners, places = np.nonzero(distances <= limit)
+            first = chunk.start + rows.start
+            found.append((owners + block.start, places + first, distances[owners, places]))
+    return tuple(map(np.concatenate, zip(*found, strict=True)))

@@ -1,0 +1,274 @@
+"""The graph of nearest neighbours as a transformer, from rows that are held compressed."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array, gen_batches
+from sklearn.utils.validation import check_is_fitted
+
+from .._sklearn_compat import StrOptions, fit_context, validate_data
+from ._base import QuantizedNeighborsMixin
+from ._metric import as_searched
+
+_FLOATS = [np.float32, np.float64]
+_BLOCK_BYTES = 2**22  # of codes to compare at once
+
+
+class QuantizedKNeighborsTransformer(
+    ClassNamePrefixFeaturesOutMixin, QuantizedNeighborsMixin, TransformerMixin, BaseEstimator
+):
+    """Turn rows into the sparse graph of their nearest training rows, which are held as codes.
+
+    A stand-in for `sklearn.neighbors.KNeighborsTransformer`: what follows in a pipeline takes the
+    graph with ``metric="precomputed"``. It keeps about `bits` bits per feature of the training rows
+    instead of 32 or 64.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=5
+        Number of neighbours of each row. With ``mode="distance"`` there is one more, as in
+        scikit-learn, because a training row is its own first neighbour.
+    mode : {"distance", "connectivity"}, default="distance"
+        Whether an edge holds the distance or 1.
+    bits : float, default=4.0
+        Bits per feature for the code words of a training row. Not used when `quantizer` is given.
+    metric : {"euclidean", "sqeuclidean", "cosine", "inner_product"}, default="euclidean"
+        What nearest means. "cosine" compresses rows of unit length; a row of zeros stays zero, and
+        is at distance 1 from every other row up to the error of the codes. "inner_product" takes
+        negated products for distances, and does not go with ``mode="distance"``.
+    quantizer : estimator, default=None
+        The quantizer of the training rows, with `fit` and with `compress`, which gives a
+        `QuantizedMatrix`. It is cloned. None means
+        ``LatticeQuantizer(bits=bits, random_state=random_state)``.
+    rescore : float, default=None
+        Candidates for each neighbour, at least 1: the nearest ``rescore * n_neighbors`` rows by
+        their codes are measured again and the nearest of them kept. None takes the order of the
+        codes.
+    rescore_source : str or os.PathLike, default=None
+        An ``.npy`` file of the training rows in the order in which they are given, of any real
+        dtype. It is mapped into memory, and candidates are measured exactly. It has to hold rows
+        before `partial_fit` gives them. None compresses a second time, with the same quantizer,
+        what the codes leave over, which doubles the bits that are held; candidates are then
+        measured by both codes. Not used unless `rescore` is given.
+    random_state : int, RandomState instance or None, default=None
+        The randomness of the quantizer, unless a given one has a `random_state` of its own; an int
+        gives the same codes in every fit.
+    n_jobs : int, default=None
+        Number of threads; None means 1, -1 all processors. It does not change the results.
+
+    Attributes
+    ----------
+    codes_ : QuantizedMatrix of shape (`n_samples_fit_`, `n_features_in_`)
+        The compressed training rows; ``codes_.nbytes`` is what they cost.
+    effective_metric_ : str
+        The metric that the codes were made for.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, when `X` had names that are all strings.
+    n_features_in_ : int
+        Number of features.
+    n_samples_fit_ : int
+        Number of training rows.
+    quantizer_ : estimator
+        The fitted quantizer.
+    rescore_codes_ : QuantizedMatrix of shape (`n_samples_fit_`, `n_features_in_`)
+        The second codes, when `rescore` was given without `rescore_source`.
+
+    See Also
+    --------
+    QuantizedNearestNeighbors : The search itself, also within a radius.
+    sklearn.neighbors.KNeighborsTransformer : The transformer that keeps all floats.
+
+    Notes
+    -----
+    Distances are estimated from codes, yet estimators that take a precomputed graph rely on a row
+    being at distance zero from itself. A row is therefore taken for a training row, at distance
+    zero from it, where both compress to the same code; `transform` recognises the rows of `fit` by
+    that, if they are given in the same dtype.
+
+    Examples
+    --------
+    >>> from sklearn.cluster import DBSCAN
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skquant import QuantizedKNeighborsTransformer
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> graph = QuantizedKNeighborsTransformer(n_neighbors=10, random_state=0).fit_transform(X)
+    >>> graph.shape, graph.nnz
+    ((1797, 1797), 19767)
+    >>> pipe = make_pipeline(
+    ...     QuantizedKNeighborsTransformer(n_neighbors=10, random_state=0),
+    ...     DBSCAN(eps=22, min_samples=5, metric="precomputed"),
+    ... )
+    >>> pipe.fit_predict(X).shape
+    (1797,)
+    """
+
+    _parameter_constraints: dict = {
+        **QuantizedNeighborsMixin._parameter_constraints,
+        "mode": [StrOptions({"distance", "connectivity"})],
+    }
+
+    def __init__(
+        self,
+        n_neighbors=5,
+        *,
+        mode="distance",
+        bits=4.0,
+        metric="euclidean",
+        quantizer=None,
+        rescore=None,
+        rescore_source=None,
+        random_state=None,
+        n_jobs=None,
+    ):
+        self.n_neighbors = n_neighbors
+        self.mode = mode
+        self.bits = bits
+        self.metric = metric
+        self.quantizer = quantizer
+        self.rescore = rescore
+        self.rescore_source = rescore_source
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None):
+        """Compress the training rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows of any real dtype. They are read in blocks and not kept; only
+            ``metric="cosine"`` needs a normalised float32 copy while it fits.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : QuantizedKNeighborsTransformer
+            The fitted transformer.
+
+        Raises
+        ------
+        TypeError
+            If `X` is sparse.
+        ValueError
+            If a parameter is out of its range, `mode` does not suit `metric`, `X` is empty or
+            holds NaN or infinity, or `rescore_source` does not hold its rows.
+        """
+        self._check_mode_suits_metric(self.metric)
+        self._fit_codes(validate_data(self, X, dtype="numeric"))
+        return self
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def partial_fit(self, X, y=None):
+        """Add training rows; the first call also fits the quantizer, to its rows alone.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows of any real dtype.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : QuantizedKNeighborsTransformer
+            The transformer with more rows: its graphs have as many columns.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `fit` does, and ValueError if `X` has another width than the rows before.
+        """
+        if not hasattr(self, "quantizer_"):
+            return self.fit(X)
+        self._add_codes(validate_data(self, X, reset=False, dtype="numeric"))
+        return self
+
+    def transform(self, X):
+        """Give the graph of the nearest training rows of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        graph : sparse CSR matrix of shape (n_samples, `n_samples_fit_`), float
+            ``graph[i, j]`` is the edge from row i to training row j, nearest first; where row i
+            is a training row, it is the first, explicit also at distance zero.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+            As `kneighbors` does, and ValueError if `mode` does not suit `metric`.
+        """
+        check_is_fitted(self)
+        return self._transform(validate_data(self, X, reset=False, dtype="numeric"), False)
+
+    def fit_transform(self, X, y=None):
+        """Compress the training rows, and give the graph of their nearest ones.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows, as `fit` takes them.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        graph : sparse CSR matrix of shape (n_samples, n_samples), float
+            As `transform` gives it; each row is its own first neighbour however coarse the codes.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `fit` and `transform` do.
+        """
+        self.fit(X)
+        return self._transform(validate_data(self, X, reset=False, dtype="numeric"), True)
+
+    @property
+    def _n_features_out(self):
+        return self.n_samples_fit_
+
+    def _transform(self, X, is_training):
+        metric = self.effective_metric_
+        self._check_mode_suits_metric(metric)
+        n_edges = self.n_neighbors + (self.mode == "distance")
+        self._check_enough_rows(n_edges, X, None)
+        distances, indices = self._search(check_array(X, dtype=_FLOATS), n_edges, None)
+        if metric != "inner_product":  # by which a row need not be near to itself
+            if is_training:
+                _include_each_row(indices)
+            self._put_same_code_first(as_searched(X, metric, np.float32), distances, indices)
+        counts = np.full(len(X), n_edges)
+        return self._graph(distances.ravel(), indices.ravel(), counts, self.mode)
+
+    def _put_same_code_first(self, X, distances, indices):
+        """Put training rows that have the code of the query before all others, at distance zero."""
+        codes = self.codes_._rows
+        block_rows = max(1, _BLOCK_BYTES // (codes.shape[1] * indices.shape[1]))
+        for block in gen_batches(len(X), block_rows):
+            own = self.quantizer_.compress(X[block])._rows
+            same = (codes[indices[block]] == own[:, None]).all(axis=2)
+            distances[block][same] = 0
+            order = np.lexsort((indices[block], ~same, distances[block]), axis=1)
+            for array in (distances, indices):
+                array[block] = np.take_along_axis(array[block], order, axis=1)
+
+    def _check_mode_suits_metric(self, metric):
+        if self.mode == "distance" and metric == "inner_product":
+            raise ValueError(
+                'mode="distance" cannot be used with metric="inner_product": negated products are '
+                "no distances, and a precomputed graph must not hold negative ones."
+            )
+
+
+def _include_each_row(indices):
+    """Put each row in the place of its farthest neighbour, where it is not among its neighbours."""
+    rows = np.arange(len(indices))
+    missing = (indices != rows[:, None]).all(axis=1)
+    indices[missing, -1] = rows[missing]
