@@ -2,11 +2,18 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skquant import LatticeQuantizer, QuantizedKNeighborsClassifier
+from skquant import (
+    LatticeQuantizer,
+    QuantizedKNeighborsClassifier,
+    QuantizedKNeighborsRegressor,
+    QuantizedKNeighborsTransformer,
+    QuantizedNearestNeighbors,
+)
 from skquant.lattices import D4
 
 QUANTIZERS = [
@@ -18,13 +25,22 @@ QUANTIZERS = [
     LatticeQuantizer(coding="entropy"),
     LatticeQuantizer(bits=9, lattice="Trellis", coding="entropy", objective="product"),
 ]
-CLASSIFIERS = [
+NEIGHBORS = [
     QuantizedKNeighborsClassifier(),
     QuantizedKNeighborsClassifier(
         metric="cosine", quantizer=LatticeQuantizer(bits=5, rotation="orthogonal", lattice="D4")
     ),
+    QuantizedKNeighborsRegressor(),
+    QuantizedKNeighborsRegressor(bits=2, metric="cosine", weights="distance", rescore=2),
+    QuantizedNearestNeighbors(),
+    QuantizedNearestNeighbors(metric="inner_product", rescore=1.5),
 ]
-ESTIMATORS = QUANTIZERS + CLASSIFIERS
+GRAPHS = [
+    QuantizedKNeighborsTransformer(),
+    QuantizedKNeighborsTransformer(mode="connectivity", metric="inner_product"),
+    QuantizedKNeighborsTransformer(bits=1.5, metric="cosine", rescore=3),
+]
+ESTIMATORS = QUANTIZERS + NEIGHBORS + GRAPHS
 
 # Checks that scikit-learn runs on its own estimators, and `parametrize_with_checks` does not.
 LEFT_OUT = [
@@ -34,13 +50,15 @@ LEFT_OUT = [
 ]
 LEFT_OUT_OF_TRANSFORMERS = [
     estimator_checks.check_get_feature_names_out_error,
-    estimator_checks.check_global_output_transform_pandas,
-    estimator_checks.check_global_set_output_transform_polars,
     estimator_checks.check_set_output_transform,
-    estimator_checks.check_set_output_transform_pandas,
-    estimator_checks.check_set_output_transform_polars,
     estimator_checks.check_transformer_get_feature_names_out,
     estimator_checks.check_transformer_get_feature_names_out_pandas,
+]
+LEFT_OUT_OF_DENSE_TRANSFORMERS = [  # no data frame library takes sparse graphs
+    estimator_checks.check_global_output_transform_pandas,
+    estimator_checks.check_global_set_output_transform_polars,
+    estimator_checks.check_set_output_transform_pandas,
+    estimator_checks.check_set_output_transform_polars,
 ]
 
 
@@ -59,10 +77,17 @@ def test_checks_left_out_of_the_suite(estimator, check):
     run(check, estimator)
 
 
-@pytest.mark.parametrize("estimator", QUANTIZERS, ids=repr)
+@pytest.mark.parametrize("estimator", QUANTIZERS + GRAPHS, ids=repr)
 @pytest.mark.parametrize("check", LEFT_OUT_OF_TRANSFORMERS)
 @pytest.mark.filterwarnings("ignore:X (does not have valid|has) feature names")  # they provoke it
 def test_checks_of_transformers_left_out_of_the_suite(estimator, check):
+    run(check, estimator)
+
+
+@pytest.mark.parametrize("estimator", QUANTIZERS, ids=repr)
+@pytest.mark.parametrize("check", LEFT_OUT_OF_DENSE_TRANSFORMERS)
+@pytest.mark.filterwarnings("ignore:X (does not have valid|has) feature names")
+def test_checks_of_dense_transformers_left_out_of_the_suite(estimator, check):
     run(check, estimator)
 
 
@@ -74,7 +99,7 @@ def test_input_is_left_as_it_is(estimator, writeable):
     before = X.copy()
     X.flags.writeable = writeable
     fitted = clone(estimator).fit(X, np.arange(30) % 2)
-    for method in ("transform", "compress", "predict", "kneighbors"):
+    for method in ("transform", "compress", "predict", "kneighbors", "radius_neighbors"):
         if hasattr(fitted, method):
             getattr(fitted, method)(X)
     assert X.flags.writeable == writeable
@@ -91,8 +116,10 @@ def test_data_frames_give_what_arrays_give(estimator, library):
     named.fit(frame, y), plain.fit(X, y)
     assert list(named.feature_names_in_) == ["length", "width", "height"]
     assert not hasattr(plain, "feature_names_in_")
-    method = "transform" if hasattr(estimator, "transform") else "predict_proba"
-    results = getattr(named, method)(frame), getattr(plain, method)(X)
-    np.testing.assert_allclose(*results, rtol=1e-9)
+    methods = ("transform", "predict_proba", "predict", "kneighbors_graph")
+    method = next(name for name in methods if hasattr(estimator, name))
+    results = (getattr(each, method)(data) for each, data in ((named, frame), (plain, X)))
+    dense = [result.toarray() if issparse(result) else result for result in results]
+    np.testing.assert_allclose(*dense, rtol=1e-9)
     with pytest.warns(UserWarning, match="does not have valid feature names"):
         getattr(named, method)(X)

@@ -80,7 +80,7 @@ class QuantizedNeighborsMixin(TrainingRowsMixin):
         check_is_fitted(self)
         n_neighbors = self._resolve_n_neighbors(n_neighbors)
         if X is not None:
-            X = validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
+            X = self._validate_queries(X)
         rows = None if subset is None else row_indices(subset, self.n_samples_fit_, "subset")
         self._check_enough_rows(n_neighbors, X, rows)
         if X is None:
@@ -123,6 +123,12 @@ class QuantizedNeighborsMixin(TrainingRowsMixin):
         row_starts = np.append(0, np.cumsum(counts))
         shape = (len(counts), self.n_samples_fit_)
         return follow_sparse_interface(csr_array((edges, indices, row_starts), shape=shape))
+
+    def _validate_queries(self, X):
+        X = validate_data(self, X, reset=False, dtype="numeric", order="C")
+        if X.dtype in (np.float32, np.float64):
+            return X
+        return X.astype(np.float32 if np.can_cast(X.dtype, np.float32) else np.float64)
 
     def _resolve_n_neighbors(self, n_neighbors):
         if n_neighbors is None:

@@ -85,7 +85,8 @@ def unit_rows(X, dtype):
     """
     unit = np.empty(X.shape, dtype)
     for rows in gen_batches(len(X), max(1, _BLOCK_FLOATS // X.shape[1])):
-        block = X[rows].astype(np.float64)  # the squares of float16 or int8 would overflow
+        # The squares of float16 or int8 would overflow, and the order is that of the sums.
+        block = np.asarray(X[rows], np.float64, order="C")
         lengths = np.linalg.norm(block, axis=1, keepdims=True)
         unit[rows] = block / np.where(lengths == 0, 1, lengths)
     return unit

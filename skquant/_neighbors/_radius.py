@@ -5,7 +5,6 @@ from numbers import Real
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn_compat import validate_data
 from ._base import check_mode
 from ._metric import SEARCHED_AS, as_searched, from_units, in_units
 from ._radius_search import search_within
@@ -104,8 +103,7 @@ class RadiusNeighborsMixin:
         if X is None:
             found = self._search_within_but_self(radius, rows)
         else:
-            X = validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
-            found = self._search_within(X, radius, rows)
+            found = self._search_within(self._validate_queries(X), radius, rows)
         if not sort_results:
             return found
         distances, indices, counts = found

@@ -6,8 +6,8 @@ e = r - r̂ is compressed once more, and r̃ = r̂ + ê takes the place of r̂ i
 
     ⟨q - c, r⟩ ≈ ‖r‖²/⟨r, r̃⟩ ⟨q - c, r̃⟩
 
-where ⟨r, r̃⟩ = ⟨r, r̂⟩ + ⟨r̂, ê⟩ + ⟨e, ê⟩ follows from the row terms of both codes, because a
-least-squares reconstruction has ⟨r, r̂⟩ = ‖r̂‖².
+where ⟨r, r̃⟩ = ⟨r, r̂⟩ + ⟨r̂, ê⟩ + ⟨e, ê⟩ is known, because a least-squares reconstruction has
+⟨r, r̂⟩ = ‖r̂‖². For ê it is that of e less its own centre, and ⟨e, ê⟩ needs the row terms.
 """
 
 import numpy as np
@@ -55,7 +55,7 @@ def rerank(finer, queries, candidates, n_neighbors, metric, n_jobs):
     height = max(1, _BLOCK_FLOATS // (queries.shape[1] * width))
 
     def measure_block(block):
-        some = queries[block[0]].astype(np.float64)
+        some = _as_float64(queries[block[0]])
         distances[block] = finer.measure(some, candidates[block], metric)
 
     columns = list(gen_batches(n_candidates, width))
@@ -184,26 +184,29 @@ class RefinedRows:
     def measure(self, queries, rows, metric):
         """Give refined estimates of distances, as `SourceRows.measure` gives exact ones."""
         unique, places = _unique(rows)
-        centred_rows, terms = self._decode(unique)
+        centred_rows, norm_square, centre_product = self._decode(unique)
         mean = self._codes._codec.mean
         centred = queries - mean
         product = np.einsum("qd,qrd->qr", centred, centred_rows[places])
         if SEARCHED_AS[metric] == "inner_product":
-            return -(product + terms.centre_product[places] + (queries @ mean)[:, None])
-        energy = _inner(centred, centred)
-        return energy[:, None] + np.square(terms.norm)[places] - 2 * product
+            return -(product + centre_product[places] + (queries @ mean)[:, None])
+        return _inner(centred, centred)[:, None] + norm_square[places] - 2 * product
 
     def _decode(self, rows):
-        """Give r̃, scaled so that products with it are estimates, and the terms of the rows."""
-        codes = self._codes[rows]
-        terms = codes._codec.unpack_terms(codes._rows)
-        decoded = codes._codec.decode(codes._rows, np.float64) - codes._codec.mean
-        residuals, product = _decode_with_product(self._residual_codes[rows])
-        product += _inner(decoded, decoded) + _inner(decoded, residuals)
+        """Give r̃, scaled so that products with it are estimates, ‖r‖² and ⟨r, c⟩."""
+        codes, residual_codes = self._codes[rows], self._residual_codes[rows]
+        terms, decoded = _terms_and_rows(codes)
+        residual_terms, residuals = _terms_and_rows(residual_codes)
+        decoded -= codes._codec.mean
+        energy, residual_mean = _inner(decoded, decoded), residual_codes._codec.mean
+        product = energy + _inner(decoded, residuals) + _inner(residuals, residuals)
+        product += residual_terms.centre_product - (residuals - residual_mean) @ residual_mean
+        norm_square = np.square(terms.norm)
+        if not codes._codec.terms.center:  # then a row's term is ‖r̂‖, and ‖r‖ a guess
+            norm_square = energy + np.square(residual_terms.norm)
         decoded += residuals
-        factor = np.divide(terms.norm**2, product, out=np.ones(len(rows)), where=product > 0)
-        decoded *= factor[:, None]
-        return decoded, terms
+        factor = np.divide(norm_square, product, out=np.ones(len(rows)), where=product > 0)
+        return decoded * factor[:, None], norm_square, terms.centre_product
 
 
 def fit_residual_quantizer(quantizer, X, codes):
@@ -252,15 +255,11 @@ def compress_residuals(quantizer, X, codes):
 
 
 def _as_float64(rows):
-    return np.asarray(rows).astype(np.float64)
+    return np.array(rows, np.float64, order="C")
 
 
-def _decode_with_product(codes):
-    """Decode rows, and give the product of each with what it was before it was compressed."""
-    codec = codes._codec
-    rows = codec.decode(codes._rows, np.float64)
-    centre_product = codec.unpack_terms(codes._rows).centre_product
-    return rows, _inner(rows, rows) + centre_product - (rows - codec.mean) @ codec.mean
+def _terms_and_rows(codes):
+    return codes._codec.unpack_terms(codes._rows), codes._codec.decode(codes._rows, np.float64)
 
 
 def _inner(rows, others):

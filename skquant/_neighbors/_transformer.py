@@ -2,14 +2,13 @@
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_array, gen_batches
+from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn_compat import StrOptions, fit_context, validate_data
 from ._base import QuantizedNeighborsMixin
 from ._metric import as_searched
 
-_FLOATS = [np.float32, np.float64]
 _BLOCK_BYTES = 2**22  # of codes to compare at once
 
 
@@ -205,55 +204,30 @@ class QuantizedKNeighborsTransformer(
             As `kneighbors` does, and ValueError if `mode` does not suit `metric`.
         """
         check_is_fitted(self)
-        return self._transform(validate_data(self, X, reset=False, dtype="numeric"), False)
-
-    def fit_transform(self, X, y=None):
-        """Compress the training rows, and give the graph of their nearest ones.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows, as `fit` takes them.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        graph : sparse CSR matrix of shape (n_samples, n_samples), float
-            As `transform` gives it; each row is its own first neighbour however coarse the codes.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As `fit` and `transform` do.
-        """
-        self.fit(X)
-        return self._transform(validate_data(self, X, reset=False, dtype="numeric"), True)
+        self._check_mode_suits_metric(self.effective_metric_)
+        X = self._validate_queries(X)
+        n_edges = self.n_neighbors + (self.mode == "distance")
+        self._check_enough_rows(n_edges, X, None)
+        distances, indices = self._search(X, n_edges, None)
+        if self.effective_metric_ != "inner_product":  # by which others may be nearer
+            self._put_same_code_first(X, distances, indices)
+        counts = np.full(len(X), n_edges)
+        return self._graph(distances.ravel(), indices.ravel(), counts, self.mode)
 
     @property
     def _n_features_out(self):
         return self.n_samples_fit_
 
-    def _transform(self, X, is_training):
-        metric = self.effective_metric_
-        self._check_mode_suits_metric(metric)
-        n_edges = self.n_neighbors + (self.mode == "distance")
-        self._check_enough_rows(n_edges, X, None)
-        distances, indices = self._search(check_array(X, dtype=_FLOATS), n_edges, None)
-        if metric != "inner_product":  # by which a row need not be near to itself
-            if is_training:
-                _include_each_row(indices)
-            self._put_same_code_first(as_searched(X, metric, np.float32), distances, indices)
-        counts = np.full(len(X), n_edges)
-        return self._graph(distances.ravel(), indices.ravel(), counts, self.mode)
-
     def _put_same_code_first(self, X, distances, indices):
         """Put training rows that have the code of the query before all others, at distance zero."""
-        codes = self.codes_._rows
+        X = as_searched(X, self.effective_metric_, np.float32)
+        own_codes, codes = self.quantizer_.compress(X)._rows, self.codes_._rows
+        own = _find_codes(own_codes, codes)
+        missing = (own >= 0) & (indices != own[:, None]).all(axis=1)
+        indices[missing, -1] = own[missing]
         block_rows = max(1, _BLOCK_BYTES // (codes.shape[1] * indices.shape[1]))
         for block in gen_batches(len(X), block_rows):
-            own = self.quantizer_.compress(X[block])._rows
-            same = (codes[indices[block]] == own[:, None]).all(axis=2)
+            same = (codes[indices[block]] == own_codes[block, None]).all(axis=2)
             distances[block][same] = 0
             order = np.lexsort((indices[block], ~same, distances[block]), axis=1)
             for array in (distances, indices):
@@ -267,8 +241,15 @@ class QuantizedKNeighborsTransformer(
             )
 
 
-def _include_each_row(indices):
-    """Put each row in the place of its farthest neighbour, where it is not among its neighbours."""
-    rows = np.arange(len(indices))
-    missing = (indices != rows[:, None]).all(axis=1)
-    indices[missing, -1] = rows[missing]
+def _find_codes(wanted, codes):
+    """Find the first row that has each of some codes, -1 where none has."""
+    candidates = np.flatnonzero(np.isin(_last_bytes(codes), _last_bytes(wanted)))
+    first = {codes[row].tobytes(): row for row in candidates[::-1]}
+    return np.array([first.get(code.tobytes(), -1) for code in wanted], np.intp)
+
+
+def _last_bytes(codes):
+    """Give up to eight bytes of each code as a number: terms, which tell most rows apart."""
+    last = np.zeros((len(codes), 8), np.uint8)
+    last[:, : codes.shape[1]] = codes[:, -8:]
+    return last.view(np.uint64)[:, 0]
