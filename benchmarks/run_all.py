@@ -19,6 +19,7 @@ from report import ROOT, provenance, timed
 SCRIPTS = [
     "distortion",
     "recall",
+    "rescore",
     "search_speed",
     "encode_speed",
     "first_call",
