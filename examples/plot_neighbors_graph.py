@@ -9,8 +9,8 @@ map is left at one bit, or two, or four?
 """
 
 # %%
-# A thousand digits, 64 pixels each. The graph of the floats comes from scikit-learn's transformer, the others
-# from codes; "kept" is the share of the true 30 neighbours that a graph has.
+# A thousand digits, 64 pixels each. The graph of the floats comes from scikit-learn's transformer,
+# the others from codes; "kept" is the share of the true 30 neighbours that a graph has.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -48,8 +48,8 @@ for axes, (name, graph) in zip(panels, graphs.items(), strict=True):
     axes.set(title=f"{name}, {accuracy:.3f}", xticks=[], yticks=[])
 
 # %%
-# Distances matter as well as order: Isomap adds them up along paths, and DBSCAN compares them with
-# its ``eps``. Both come out much as from the floats.
+# Distances matter as well as order. Isomap adds them up along paths, where errors average out;
+# DBSCAN compares each with its ``eps``, so it needs more bits for the same clusters.
 
 maps = {name: Isomap(n_neighbors=10, metric="precomputed").fit_transform(graph)
         for name, graph in graphs.items()}  # fmt: skip

@@ -1,13 +1,14 @@
 """Search for all compressed rows within a radius: panels are decoded, multiplied and compared.
 
-Distances are estimated as in `_search`; here the rows within the limit are kept, however many.
+Distances are those of `_search` in single precision; the rows within the limit are kept, however
+many.
 """
 
 import numpy as np
 
 from .._codec import batches
-from .._kernels._dispatch import centre_rows
 from .._threads import run_in_threads, single_threaded_blas
+from ._search import centre_queries, scale_and_offset
 
 _CHUNK_ROWS = 2**14
 _PANEL_ROWS = 2**10
@@ -39,15 +40,7 @@ def search_within(codes, queries, limit, *, metric, n_jobs=None):
     counts : int64 ndarray of shape (n_queries,)
         How many were found for each query.
     """
-    codec = codes._codec
-    energy, centre_product = np.empty(len(queries)), np.empty(len(queries))
-    centre_rows(queries, codec.mean, np.zeros(len(queries)), energy, centre_product)
-    length = np.sqrt(energy)
-    inverse = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
-    coordinates = codec.to_coordinates(queries, codec.mean, inverse)
-    query_offset = energy
-    if metric == "inner_product":
-        query_offset = -centre_product - codec.mean @ codec.mean
+    coordinates, length, query_offset = centre_queries(codes._codec, queries, metric)
 
     def search_chunk(chunk):
         return _search_chunk(codes, chunk, coordinates, length, query_offset, limit, metric)
@@ -64,11 +57,7 @@ def _search_chunk(codes, chunk, coordinates, length, query_offset, limit, metric
     found = []
     panels = codes._codec.decode_panels(codes._rows[chunk], _PANEL_ROWS)
     for rows, panel, decoded_norm, terms in panels:
-        factor = terms.unbiased_factor(decoded_norm)
-        if metric == "sqeuclidean":
-            factor, offset = -2 * factor, terms.norm**2
-        else:
-            factor, offset = -factor, -terms.centre_product
+        factor, offset = scale_and_offset(terms, decoded_norm, metric)
         for block in batches(len(coordinates), _QUERY_BLOCK):
             distances = coordinates[block] @ panel[0, :, : len(factor)] * factor
             distances *= length[block, None]

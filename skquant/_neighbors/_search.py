@@ -50,14 +50,9 @@ def search(codes, queries, k, *, metric, n_jobs=None):
     indices : int64 ndarray of shape (n_queries, k)
         Rows; of equal distances the smallest first.
     """
-    codec = codes._codec
-    energy, centre_product = np.empty(len(queries)), np.empty(len(queries))
-    centre_rows(queries, codec.mean, np.zeros(len(queries)), energy, centre_product)
-    length = np.sqrt(energy)
-    inverse = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
-    coordinates = codec.to_coordinates(queries, codec.mean, inverse)
+    coordinates, length, query_offset = centre_queries(codes._codec, queries, metric)
     use = _FloatQueries if not HAS_INTEGERS else _IntegerQueries
-    prepared = use(codec.row_code, coordinates, length)
+    prepared = use(codes._codec.row_code, coordinates, length)
 
     def search_part(rows):
         return _search_rows(codes, prepared, rows, k, metric)
@@ -70,9 +65,18 @@ def search(codes, queries, k, *, metric, n_jobs=None):
     order = np.lexsort((indices, distances), axis=1)[:, :k]
     distances = np.take_along_axis(distances, order, axis=1)
     indices = np.take_along_axis(indices, order, axis=1)
-    centre_energy = codec.mean @ codec.mean
-    query_offset = energy if metric == "sqeuclidean" else -centre_product - centre_energy
     return distances + query_offset[:, None], indices
+
+
+def centre_queries(codec, queries, metric):
+    """Give unit queries in the codes' coordinates, their lengths, and their part of distances."""
+    energy, centre_product = np.empty(len(queries)), np.empty(len(queries))
+    centre_rows(queries, codec.mean, np.zeros(len(queries)), energy, centre_product)
+    length = np.sqrt(energy)
+    inverse = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
+    coordinates = codec.to_coordinates(queries, codec.mean, inverse)
+    offset = energy if metric == "sqeuclidean" else -centre_product - codec.mean @ codec.mean
+    return coordinates, length, offset
 
 
 def _search_rows(codes, queries, rows, k, metric):
@@ -85,7 +89,7 @@ def _search_rows(codes, queries, rows, k, metric):
         for panel, panels, decoded_norm, terms in codes._codec.decode_panels(
             packed, queries.panel_rows
         ):
-            scale, offset = _scale_and_offset(terms, decoded_norm, metric)
+            scale, offset = scale_and_offset(terms, decoded_norm, metric)
             take(panels, scale, offset, first + panel.start, distances, indices)
     return distances, indices
 
@@ -161,7 +165,7 @@ class _IntegerQueries:
         return take
 
 
-def _scale_and_offset(terms, decoded_norm, metric):
+def scale_and_offset(terms, decoded_norm, metric):
     """Give what turns products with code words into distances."""
     factor = terms.unbiased_factor(decoded_norm)
     if metric == "sqeuclidean":
