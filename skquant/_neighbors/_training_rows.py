@@ -103,12 +103,12 @@ class TrainingRowsMixin:
             raise ValueError(
                 'quantizer must not have center="rows": a search takes one centre for all rows.'
             )
-        residual_chunks = []
+        residual_quantizer, residual_chunks = None, []
         if self.rescore is not None and not self._reads_source:
-            self._residual_quantizer = self._fit_residual_quantizer(X, codes)
-            residual_chunks = [compress_residuals(self._residual_quantizer, X, codes)]
+            residual_quantizer = self._fit_residual_quantizer(X, codes)
+            residual_chunks = [compress_residuals(residual_quantizer, X, codes)]
         self.effective_metric_ = self.metric
-        self.quantizer_ = quantizer
+        self.quantizer_, self._residual_quantizer = quantizer, residual_quantizer
         self.n_samples_fit_ = len(X)
         self._code_chunks, self._residual_chunks = [codes], residual_chunks
         self._removed = np.empty(0, np.intp)
