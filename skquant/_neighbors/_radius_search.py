@@ -1,4 +1,4 @@
-"""Search for all compressed rows within a radius: panels are decoded, multiplied and compared.
+"""Search for all compressed rows within a radius: some at a time are decoded and multiplied.
 
 Distances are those of `_search` in single precision; the rows within the limit are kept, however
 many.
@@ -54,16 +54,18 @@ def search_within(codes, queries, limit, *, metric, n_jobs=None):
 
 def _search_chunk(codes, chunk, coordinates, length, query_offset, limit, metric):
     """Find what is within the limit in a chunk: queries, rows and distances."""
-    found = []
-    panels = codes._codec.decode_panels(codes._rows[chunk], _PANEL_ROWS)
-    for rows, panel, decoded_norm, terms in panels:
-        factor, offset = scale_and_offset(terms, decoded_norm, metric)
+    codec, found = codes._codec, []
+    room = np.empty((_PANEL_ROWS, coordinates.shape[1]), np.float32)
+    for first in range(chunk.start, chunk.stop, _PANEL_ROWS):
+        packed = codes._rows[first : min(first + _PANEL_ROWS, chunk.stop)]
+        decoded = room[: len(packed)]
+        decoded_norm = codec.decode_coordinates(packed, decoded)
+        factor, offset = scale_and_offset(codec.unpack_terms(packed), decoded_norm, metric)
         for block in batches(len(coordinates), _QUERY_BLOCK):
-            distances = coordinates[block] @ panel[0, :, : len(factor)] * factor
+            distances = coordinates[block] @ decoded.T * factor
             distances *= length[block, None]
             distances += offset
             distances += query_offset[block, None]
             owners, places = np.nonzero(distances <= limit)
-            first = chunk.start + rows.start
             found.append((owners + block.start, places + first, distances[owners, places]))
     return tuple(map(np.concatenate, zip(*found, strict=True)))
