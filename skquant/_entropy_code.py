@@ -19,6 +19,7 @@ import numpy as np
 
 from ._entropy_model import SPREADS_PER_OCTAVE, entropy_model
 from ._kernels._entropy import (
+    MIN_BYTES,
     blend_rows,
     keep_rows,
     measure_lengths,
@@ -37,8 +38,8 @@ TINY_GAIN = 1e-12  # times the largest: what is smaller makes no entry differ fr
 GAIN_TOLERANCE = 0.12  # costs less than .2 % of distortion
 FULL = 0.25  # unused bits that no further pass could use
 ENOUGH = 2.0  # unused bits that a further pass is not worth
-SPARE = 0.05  # bits that the arithmetic of the coder may add to the model's
-START_BITS = 0.95  # bits that it saves where the number starts from zero and has no raw bits
+START_BITS = 0.35  # bits that a row may take beyond its own, as its leading one is left out
+SPARE = 3.0  # bits that a row of zeros leaves, so that it always comes out right
 MIN_SPREAD, MAX_SPREAD = -2 * SPREADS_PER_OCTAVE, 18 * SPREADS_PER_OCTAVE
 
 
@@ -145,7 +146,8 @@ class EntropyRowCode:
             ‖u‖².
         """
         energy, shift = np.empty(len(codes)), self._shift(dither)
-        codes = np.ascontiguousarray(codes)
+        missing = max(0, MIN_BYTES - codes.shape[1])
+        codes = np.ascontiguousarray(np.pad(codes, ((0, 0), (0, missing))) if missing else codes)
         read_rows(self.model, codes, self.n_bytes, self.steps, shift, panels, energy)
         return energy
 
@@ -174,8 +176,8 @@ class EntropyRowCode:
 
     def _fit(self, panels, codes, shift):
         """Write rows as finely as their bytes allow, and give their integers."""
-        saved = START_BITS if self.model.level_bits == 0 else 0.0
-        budgets = np.full((len(panels), LANES), 8 * self.n_bytes + saved - SPARE)
+        n_bits = 8 * self.n_bytes
+        budgets = np.full((len(panels), LANES), n_bits + START_BITS)
         coarse, fine = np.zeros((2, *panels.shape), np.int32)
         written = np.zeros(budgets.size, bool)
         while not written[: len(codes)].all():
@@ -191,8 +193,12 @@ class EntropyRowCode:
                 keep_rows(points, active, fits, coarse)
                 keep_rows(points, active, exceeds, fine)
             keep_rows(coarse, np.arange(len(panels)), np.isinf(search.exceeds), fine)
-            blend_rows(self.model, coarse, fine, budgets)
-            write_rows(self.model, coarse, self.n_bytes, codes, written)
+            free = np.empty_like(budgets)
+            measure_lengths(self.model, coarse, free)
+            np.subtract(budgets, free, out=free)
+            blend_rows(self.model, coarse, fine, free)
+            surplus = free + (n_bits - budgets)
+            write_rows(self.model, coarse, surplus, self.n_bytes, codes, written)
             budgets.ravel()[: len(codes)][~written[: len(codes)]] -= 1
         return coarse
 
@@ -280,7 +286,7 @@ def _choose_spread(lattice, n_coordinates, n_bytes):
     zeros, length = np.zeros((1, n_coordinates, LANES), np.int32), np.empty((1, LANES))
     while spread > MIN_SPREAD:
         measure_lengths(entropy_model(lattice, spread)[0], zeros, length)
-        if length[0, 0] < 8 * n_bytes - SPARE - 1:
+        if length[0, 0] < 8 * n_bytes - SPARE:
             break
         spread -= 1
     return spread

@@ -50,27 +50,26 @@ def entropy_model(name, spread):
     kinds, context = _contexts(code)
     first, n_levels, bits = _levels(code, spread)
     levels = np.arange(first, first + n_levels) * (code.modulus << bits)
-    values = np.arange(code.modulus)[:, None] + np.append(levels, 0)
-    raw_bits = np.full(values.shape, bits)
-    raw_bits[:, -1] = ESCAPE_BITS
+    values = levels[:, None] + np.arange(code.modulus)
+    raw_bits = np.repeat([bits, ESCAPE_BITS], [values.size, code.modulus])
     shape = len(kinds), MAX_SYMBOLS
-    slots, owner = np.empty((2, len(kinds), 2**PRECISION), np.int64)
-    start, cost = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
-    symbol = np.ones(shape, np.uint64)
+    slots, owner = np.empty((2, len(kinds), 2**PRECISION), np.int32)
+    symbol, cost = np.zeros(shape, np.int64), np.zeros(shape, np.float32)
     mean_cost = np.zeros(len(kinds))
     for i, (unit, *allowed) in enumerate(kinds.tolist()):
-        weights = _weights(values, code.modulus << bits, unit, spread) * np.array(allowed)[:, None]
-        possible = np.flatnonzero(np.repeat(allowed, n_levels + 1))
-        weights = weights.ravel()[possible]
+        possible = np.flatnonzero(np.tile(allowed, n_levels + 1))
+        weights = _weights(values, code.modulus << bits, unit, spread)[possible]
         weights = weights if weights.any() else weights + 1  # far from zero, all are as rare
         shares = _apportion(weights)
-        slots[i], ranks = _spread_slots(shares)
-        owner[i, slots[i]] = np.repeat(possible, shares) << 16 | ranks
-        start[i, possible] = np.cumsum(shares) - shares
-        cost[i, possible] = PRECISION - np.log2(shares) + raw_bits.ravel()[possible]
+        slots[i], after = _spread_slots(shares)
+        # What is taken or moved between a step and the next brings the head back to 15 bits.
+        owner[i, slots[i]] = (
+            np.repeat(possible, shares) << 19 | _short_bits(after) << 15 | after
+        )
+        first_slot = np.cumsum(shares) - shares
+        symbol[i, possible] = _short_bits(shares) << 28 | first_slot << 14 | shares
+        cost[i, possible] = PRECISION - np.log2(shares) + raw_bits[possible]
         mean_cost[i] = np.average(cost[i, possible], weights=weights.astype(float))
-        offset = values.ravel()[possible] + 2**31
-        symbol[i, possible] = offset << 32 | raw_bits.ravel()[possible] << 16 | shares
     following = np.maximum(code.following, 0)  # an impossible residue is never read
     model = Model(
         residue_bits=code.modulus.bit_length() - 1,
@@ -78,12 +77,11 @@ def entropy_model(name, spread):
         first_level=first,
         n_levels=n_levels,
         start_context=int(context[0]),
-        following=(context[following] << 16 | following).astype(np.int32).ravel(),
+        following=(context[following] << 16 | following * code.modulus).astype(np.int32).ravel(),
         cost=cost.ravel(),
-        start=start.ravel(),
-        slots=slots.astype(np.uint16).ravel(),
-        owner=owner.astype(np.uint32).ravel(),
-        symbol=symbol.ravel(),
+        symbol=symbol.astype(np.uint32).view(np.int32).ravel(),
+        slots=slots.ravel(),
+        owner=owner.ravel(),
     )
     n_states = np.diff(code.first_state)
     rates = np.add.reduceat(mean_cost[context], code.first_state[:-1]) / n_states
@@ -111,13 +109,12 @@ def _levels(code, spread):
 
 def _weights(values, width, unit, spread):
     """Weigh symbols by the middle of their integers, as whole numbers; escapes weigh nothing."""
-    modulus = len(values)
-    middles = 2 * values[:, :-1] + width - modulus
+    modulus = values.shape[1]
+    middles = (2 * values + width - modulus).ravel()
     with localcontext(_EXACT):
         rate = Decimal(2) ** (Decimal(-2 * spread) / SPREADS_PER_OCTAVE) * unit / 8
-        weights = [int((-rate * m * m).exp().scaleb(18)) for m in middles.ravel().tolist()]
-    escapes = np.zeros((modulus, 1), object)
-    return np.hstack([np.array(weights, object).reshape(middles.shape), escapes])
+        weights = [int((-rate * m * m).exp().scaleb(18)) for m in middles.tolist()]
+    return np.array(weights + [0] * modulus, object)
 
 
 def _apportion(weights):
@@ -133,9 +130,15 @@ def _apportion(weights):
 
 
 def _spread_slots(frequency):
-    """Give each symbol slots at even distances: the slots one symbol after another, and ranks."""
-    rank = np.concatenate([np.arange(f) for f in frequency])
-    order = np.argsort(((2 * rank + 1) << 40) // np.repeat(frequency, frequency), kind="stable")
+    """Give each symbol slots at even distances: the slots one symbol after another, and f + rank."""
+    after = np.concatenate([np.arange(f, 2 * f) for f in frequency])
+    each = np.repeat(frequency, frequency)
+    order = np.argsort(((2 * (after - each) + 1) << 40) // each, kind="stable")
     slots = np.empty_like(order)
     slots[order] = np.arange(len(order))
-    return slots, rank
+    return slots, after
+
+
+def _short_bits(number):
+    """Count the binary digits that numbers have less than 15."""
+    return PRECISION + 1 - np.frexp(number)[1].astype(np.int64)

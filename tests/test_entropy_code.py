@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from skquant._entropy_code import EntropyRowCode, switching_rate
 from skquant._entropy_model import entropy_model
-from skquant._kernels._entropy import MAX_SYMBOLS, PRECISION, head_bytes
+from skquant._kernels._entropy import MAX_SYMBOLS, PRECISION
 from skquant._kernels._vectors import LANES
 from skquant._panels import empty_panels, put_rows, take_rows
 from skquant._trellis_code import TRELLIS_CODES, trellis_code
@@ -43,32 +43,42 @@ def gaussian(n_rows, n, seed=0):
 
 def read_by_whole_numbers(row_code, row):
     """Decode a row with Python's integers, one step after the other."""
-    model, code = row_code.model, row_code.code
-    head, stream, state = head_bytes(row_code.n_bytes), row.tolist(), 0
-    number, rest, points = int.from_bytes(stream[:head], "little"), stream[head:], []
-    context = model.start_context
+    model, code, scale = row_code.model, row_code.code, 2**PRECISION
+    n_bits, first_escape = 8 * row_code.n_bytes, model.n_levels * row_code.code.modulus
+    stream = int.from_bytes(row.tobytes()[: row_code.n_bytes], "little")
+    bits = [stream >> k & 1 for k in range(n_bits)][::-1]
+    head, context, state, points = 1, model.start_context, 0, []
 
-    def refill():
-        nonlocal number, rest
-        if number < 2**32 and rest:
-            number = number << 32 | int.from_bytes(rest[:4], "little")
-            rest = rest[4:]
+    def take(head, width):
+        """Take the next bits, the lowest first, as many as there are."""
+        width = min(width, len(bits))
+        taken = [bits.pop() for _ in range(width)]
+        return head << width | sum(bit << k for k, bit in enumerate(taken))
 
-    refill()
+    head = take(head, PRECISION)
     for _ in range(row_code.n_coordinates):
-        owner = int(model.owner[context * 2**PRECISION + number % 2**PRECISION])
-        facts = int(model.symbol[context * MAX_SYMBOLS + (owner >> 16)])
-        value, width, frequency = (facts >> 32) - 2**31, facts >> 16 & 0xFFFF, facts & 0xFFFF
-        number = frequency * (number >> PRECISION) + (owner & 0xFFFF)
-        refill()
-        if width:
-            raw = number % 2**width
-            raw -= 2**32 if raw >= 2**31 else 0
-            value, number = value + raw * code.modulus, number >> width
-            refill()
-        points.append((value + 2**31) % 2**32 - 2**31)
-        packed = model.following[state * code.modulus + points[-1] % code.modulus]
-        state, context = packed & 0xFFFF, packed >> 16
+        entry = int(model.owner[context * scale + head % scale])
+        symbol = entry >> 19
+        frequency = int(model.symbol[context * MAX_SYMBOLS + symbol]) & (scale - 1)
+        rank = (entry & (2 * scale - 1)) - frequency
+        head = frequency * (head // scale) + rank
+        width = 0
+        while head << width < scale:
+            width += 1
+        head = take(head, width)
+        level, residue = symbol // code.modulus + model.first_level, symbol % code.modulus
+        if symbol >= first_escape:
+            number = take(head, 16)
+            head, low = number >> 16, number & 0xFFFF
+            number = take(head, 16)
+            head, level = number >> 16, (number & 0xFFFF) << 16 | low
+        elif model.level_bits:
+            number = take(head, model.level_bits)
+            head = number >> model.level_bits
+            level = level << model.level_bits | number & (2**model.level_bits - 1)
+        points.append((level * code.modulus + residue + 2**31) % 2**32 - 2**31)
+        packed = int(model.following[state * code.modulus + residue])
+        state, context = (packed & 0xFFFF) // code.modulus, packed >> 16
     return np.array(points)
 
 
@@ -200,9 +210,7 @@ def test_dither_makes_the_error_independent_of_the_row(name):
 def test_frequencies_add_up(name, spread):
     model, rate = entropy_model(name, spread)
     n_contexts = len(model.owner) >> PRECISION
-    facts = model.symbol.reshape(n_contexts, MAX_SYMBOLS)
-    used = model.cost.reshape(n_contexts, MAX_SYMBOLS) > 0
-    frequency = np.where(used, facts & np.uint64(0xFFFF), 0)
+    frequency = (model.symbol & (2**PRECISION - 1)).reshape(n_contexts, MAX_SYMBOLS)
     assert (frequency.sum(axis=1) == 2**PRECISION).all()
     assert (np.sort(model.slots.reshape(n_contexts, -1)) == np.arange(2**PRECISION)).all()
     if spread > 0:
@@ -214,7 +222,7 @@ def test_frequencies_add_up(name, spread):
 def test_models_are_the_same_on_every_machine():
     # Bytes written elsewhere have to be read here: these numbers must never change.
     model, _ = entropy_model("E8", 16)
-    frequency = (model.symbol & np.uint64(0xFFFF)).astype(int)[model.cost > 0]
+    frequency = (model.symbol & (2**PRECISION - 1)).astype(int)[model.cost > 0]
     weights = np.arange(1, len(frequency) + 1)
     assert (len(frequency), int(frequency @ weights % 1_000_003)) == (40, 806_940)
 

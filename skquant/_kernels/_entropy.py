@@ -1,43 +1,60 @@
 """Entropy coding of integer sequences into rows of fixed size: asymmetric numeral systems.
 
 A row's integers become one large number, the last first (J. Duda, *Asymmetric numeral systems*,
-arXiv:1311.2540). A symbol of frequency f owns f of the 2^14 slots; it takes the number x to
-(x // f) 2^14 + the slot of rank x mod f among its own, which adds 14 - log2 f bits, and the decoder
-undoes it. x lives in 64 bits; what grows beyond them is written as words of 32 bits, and read back
-where x falls below 2^32. A row holds the last x in its first bytes, as many as make the rest whole
-words, and then the words in the order of reading.
+arXiv:1311.2540). It is held as a head x below 2^15 and bits that follow, the lowest at the end of
+the row. To push a symbol, which owns f of 2^14 slots, the lowest bits of x join those that follow
+until x < 2f; then x becomes (x // f) 2^14 + the slot of rank x mod f among the symbol's own. That
+adds 14 - log2 f bits. The decoder looks the slot x mod 2^14 up, undoes the step, and takes bits back
+until x is 2^14 or more, as long as there are any.
 
-Nothing is lost at either end. The first x is small where the row is full, and the decoder stops
-reading after the last word; and since the slots of a symbol are spread evenly, not side by side,
-symbols add their bits and no more while x is still small.
+The number has one binary digit more than a row has bits, and the row leaves out its leading one.
+Nothing else is lost at either end: the encoder starts from the number that makes the digits come
+out right, 0 or 1 where a row is full; and since the slots of a symbol are spread evenly, not side by
+side, symbols add their bits and no more while x is still small.
 
 Many rows are worked on side by side. Every row is a number of its own, so that they are
 independent of each other, and random access is free.
 """
 
-import sys
 from typing import NamedTuple
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 
-from ._vectors import LANES, Vector, any_lane, cast, inlined, least, load, most, splat, store, where
+from ._vectors import (
+    LANES,
+    any_lane,
+    bits,
+    cast,
+    gather,
+    gather_words,
+    inlined,
+    least,
+    load,
+    most,
+    scatter_words,
+    splat,
+    store,
+    where,
+)
 
 PRECISION = 14  # bits of the frequencies
 SYMBOL_BITS = 10
 MAX_SYMBOLS = 2**SYMBOL_BITS
-_STARTS = tuple(np.uint64(start) for start in (0, 1, 2**8, 2**16, 2**24, 2**32))
+ESCAPE_BITS = 32  # pushed in two halves
+MAX_LEVEL_BITS = 16
+MIN_BYTES = 4  # of a row and what follows it: bits are read from words
+STATE_MASK = 2**16 - 1
+_SLOTS = 2**PRECISION
+_TRIES = 12
 _LANE_NUMBERS = np.arange(LANES, dtype=np.int32)
-ESCAPE_BITS = 32
 
 
 class Model(NamedTuple):
     """Frequencies for each state of a trellis, as the kernels take them.
 
-    `skquant/_entropy_model.py` explains contexts and symbols. All but `start_context` and the
-    integers are flat: entry (context, symbol) at ``context * 1024 + symbol``.
+    `skquant/_entropy_model.py` explains contexts and symbols. A symbol is level * modulus + residue,
+    levels counted from the first. Arrays are flat.
     """
 
     residue_bits: int  # log2 of the modulus of the trellis
@@ -45,125 +62,37 @@ class Model(NamedTuple):
     first_level: int
     n_levels: int
     start_context: int
-    following: np.ndarray  # int32 (n_states * modulus,), context << 16 | state after each residue
-    cost: np.ndarray  # float32, bits that a symbol takes, raw bits included
-    start: np.ndarray  # int32, where in `slots` those of a symbol start
-    slots: np.ndarray  # uint16 (n_contexts * 2^14,), slots of each symbol, one after another
-    owner: np.ndarray  # uint32 (n_contexts * 2^14,), symbol << 16 | rank of each slot
-    symbol: np.ndarray  # uint64, (least integer + 2^31) << 32 | raw bits << 16 | frequency
-
-
-def _place(context, builder, array_type, array, index, kind):
-    """Point to an element of a flat array."""
-    data = context.make_array(array_type)(context, builder, array).data
-    data = builder.bitcast(data, ir.PointerType(ir.IntType(8)))
-    return builder.bitcast(builder.gep(data, [index]), ir.PointerType(kind))
-
-
-def _emit_gather(context, builder, array_type, array, index, width, kind):
-    """Load elements of a type at the indices of a vector, `width` bytes apart."""
-    found = ir.Constant(ir.VectorType(kind, LANES), ir.Undefined)
-    for lane in range(LANES):
-        number = ir.Constant(ir.IntType(32), lane)
-        offset = builder.sext(builder.extract_element(index, number), ir.IntType(64))
-        offset = builder.mul(offset, ir.Constant(ir.IntType(64), width))
-        element = builder.load(_place(context, builder, array_type, array, offset, kind))
-        element.align = 1 if width == 1 else width
-        found = builder.insert_element(found, element, number)
-    return found
-
-
-@intrinsic
-def _gather(typing_context, array, index):
-    """Load the elements of a flat array that a vector of int32 names, unchecked."""
-    if index != Vector(types.int32):
-        return None
-    width = array.dtype.bitwidth // 8
-
-    def codegen(context, builder, signature, arguments):
-        kind = context.get_data_type(array.dtype)
-        return _emit_gather(context, builder, signature.args[0], *arguments, width, kind)
-
-    return Vector(array.dtype)(array, index), codegen
-
-
-@intrinsic
-def _gather_words(typing_context, codes, offset):
-    """Load the little-endian words of 32 bits at the offsets of a vector, unchecked."""
-    if offset != Vector(types.int32):
-        return None
-
-    def codegen(context, builder, signature, arguments):
-        kind = ir.IntType(32)
-        words = _emit_gather(context, builder, signature.args[0], *arguments, 1, kind)
-        if sys.byteorder == "little":
-            return words
-        swapped = words
-        for lane in range(LANES):
-            number = ir.Constant(kind, lane)
-            word = builder.bswap(builder.extract_element(words, number))
-            swapped = builder.insert_element(swapped, word, number)
-        return swapped
-
-    return Vector(types.uint32)(codes, offset), codegen
-
-
-@intrinsic
-def _scatter(typing_context, array, index, values):
-    """Store the lanes of a vector in a flat array at the indices of another, unchecked."""
-    if index != Vector(types.int32) or values != Vector(array.dtype):
-        return None
-
-    def codegen(context, builder, signature, arguments):
-        kind, width = context.get_data_type(array.dtype), array.dtype.bitwidth // 8
-        for lane in range(LANES):
-            number = ir.Constant(ir.IntType(32), lane)
-            offset = builder.sext(builder.extract_element(arguments[1], number), ir.IntType(64))
-            offset = builder.mul(offset, ir.Constant(ir.IntType(64), width))
-            place = _place(context, builder, signature.args[0], arguments[0], offset, kind)
-            builder.store(builder.extract_element(arguments[2], number), place)
-        return context.get_dummy_value()
-
-    return types.void(array, index, values), codegen
-
-
-@intrinsic
-def _quotient(typing_context, a, b):
-    """Divide vectors of uint64."""
-    if a != Vector(types.uint64) or a != b:
-        return None
-
-    def codegen(context, builder, signature, arguments):
-        return builder.udiv(*arguments)
-
-    return a(a, b), codegen
+    following: np.ndarray  # int32 (n_states * modulus,), context << 16 | state * modulus after it
+    cost: np.ndarray  # float32 (n_contexts * 1024,), bits that a symbol takes, raw bits included
+    symbol: np.ndarray  # int32 (n_contexts * 1024,), bits to move << 28 | start << 14 | frequency
+    slots: np.ndarray  # int32 (n_contexts * 2^14,), slots of each symbol from its start
+    owner: np.ndarray  # int32 (n_contexts * 2^14,), symbol << 19 | bits to take << 15 | f + rank
 
 
 @inlined
 def _symbols(model, point):
     """Find the symbols of integers, escapes for those far out."""
-    residue = point & ((1 << model.residue_bits) - 1)
-    far = np.int32(2**30) >> (model.residue_bits + model.level_bits)
-    level = (point + np.int32(2**30)) >> (model.residue_bits + model.level_bits)
-    level = level - (far + model.first_level)
-    outside = (level < 0) | (level >= model.n_levels)
-    return residue * (model.n_levels + 1) + where(outside, model.n_levels, level)
-
-
-@inlined
-def _symbol(model, point):
-    """Find the symbol of an integer."""
-    residue = point & ((1 << model.residue_bits) - 1)
-    level = (point >> (model.residue_bits + model.level_bits)) - model.first_level
-    inside = level >= 0 and level < model.n_levels
-    return residue * (model.n_levels + 1) + (level if inside else model.n_levels)
+    modulus = 1 << model.residue_bits
+    level_shift = model.residue_bits + model.level_bits
+    # Shifts fill in zeros, so that only numbers that are not negative are shifted.
+    level = (point + np.int32(2**30)) >> level_shift
+    level = level - ((np.int32(2**30) >> level_shift) + model.first_level)
+    inside = (level >= 0) & (level < model.n_levels)
+    return where(inside, level, model.n_levels) * modulus + (point & (modulus - 1))
 
 
 @inlined
 def _follow(model, state, point):
-    """Give context << 16 | state after an integer."""
-    modulus = np.int64(1) << model.residue_bits
-    return np.int64(model.following[np.uintp(state * modulus + (point & (modulus - 1)))])
+    """Give the states after integers, and their contexts."""
+    residue = point & ((1 << model.residue_bits) - 1)
+    after = gather(model.following, state + residue)
+    return after & STATE_MASK, after >> 16
+
+
+@inlined
+def _start(model):
+    """Give the states in which rows start, and their contexts."""
+    return splat(np.int32(0)), splat(np.int32(model.start_context))
 
 
 @njit(cache=True, nogil=True)
@@ -178,16 +107,13 @@ def measure_lengths(model, points, lengths):
     lengths : float64 ndarray of shape (n_panels, LANES)
         Written to.
     """
-    modulus = 1 << model.residue_bits
     for panel in range(points.shape[0]):
-        length, state = splat(0.0), splat(np.int32(0))
-        context = splat(np.int32(model.start_context))
+        length, (state, context) = splat(0.0), _start(model)
         for i in range(points.shape[1]):
             point = load(points, (panel, i, 0))
-            symbol = context * MAX_SYMBOLS + _symbols(model, point)
-            length = length + cast(_gather(model.cost, symbol), np.float64)
-            after = _gather(model.following, state * modulus + (point & (modulus - 1)))
-            state, context = after & 0xFFFF, after >> 16
+            cost = gather(model.cost, context * MAX_SYMBOLS + _symbols(model, point))
+            length = length + cast(cost, np.float64)
+            state, context = _follow(model, state, point)
         store(lengths, (panel, 0), length)
 
 
@@ -216,7 +142,7 @@ def keep_rows(points, active, chosen, kept):
 
 
 @njit(cache=True, nogil=True)
-def blend_rows(model, coarse, fine, budgets):
+def blend_rows(model, coarse, fine, free):
     """Replace parts of coarse rows by parts of fine ones while they fit.
 
     Where both paths through the trellis are in one state, a row may change from the one to the
@@ -229,105 +155,133 @@ def blend_rows(model, coarse, fine, budgets):
         Rows that fit; written to.
     fine : int32 ndarray of shape (n_panels, n_coordinates, LANES)
         Other versions of them.
-    budgets : float64 ndarray of shape (n_panels, LANES)
-        Bits that rows may take.
+    free : float64 ndarray of shape (n_panels, LANES)
+        Bits that the coarse rows may still take; written to.
     """
-    lengths, last = np.empty(budgets.shape), coarse.shape[1] - 1
-    measure_lengths(model, coarse, lengths)
+    last = coarse.shape[1] - 1
+    ends = np.empty((last + 1, LANES), np.int32)  # where parts end: 1 for coarse, 2 for fine ones
     for panel in range(coarse.shape[0]):
-        for lane in range(LANES):
-            free = budgets[panel, lane] - lengths[panel, lane]
-            here = there = np.int64(model.start_context) << 16
-            first, more = 0, 0.0
-            for i in range(last + 1):
-                a, b = np.int64(coarse[panel, i, lane]), np.int64(fine[panel, i, lane])
-                if here != there or a != b:
-                    more -= model.cost[(here >> 16) * MAX_SYMBOLS + _symbol(model, a)]
-                    more += model.cost[(there >> 16) * MAX_SYMBOLS + _symbol(model, b)]
-                here, there = _follow(model, here & 0xFFFF, a), _follow(model, there & 0xFFFF, b)
-                if here == there or i == last:
-                    if more != 0 and more <= free:
-                        free -= more
-                        for k in range(first, i + 1):
-                            coarse[panel, k, lane] = fine[panel, k, lane]
-                    first, more = i + 1, 0.0
+        left, more = load(free, (panel, 0)), splat(0.0)
+        (here, context), (there, other) = _start(model), _start(model)
+        for i in range(last + 1):
+            a, b = load(coarse, (panel, i, 0)), load(fine, (panel, i, 0))
+            old = gather(model.cost, context * MAX_SYMBOLS + _symbols(model, a))
+            new = gather(model.cost, other * MAX_SYMBOLS + _symbols(model, b))
+            more = more + (cast(new, np.float64) - cast(old, np.float64))
+            here, context = _follow(model, here, a)
+            there, other = _follow(model, there, b)
+            met = (here == there) | (splat(np.int32(i)) == last)
+            taken = met & (more != 0) & (more <= left)
+            left = where(taken, left - more, left)
+            more = where(met, splat(0.0), more)
+            end = where(taken, splat(np.int32(2)), 1)
+            store(ends, (i, 0), where(met, end, 0))
+        store(free, (panel, 0), left)
+        part = splat(np.int32(1))
+        for i in range(last, -1, -1):
+            end = load(ends, (i, 0))
+            part = where(end > 0, end, part)
+            a, b = load(coarse, (panel, i, 0)), load(fine, (panel, i, 0))
+            store(coarse, (panel, i, 0), where(part == 2, b, a))
 
 
 @inlined
 def _collect(model, points, panel, symbols, raw):
     """List the symbols of a panel's rows, numbered through all contexts, and their raw bits."""
-    modulus, low = 1 << model.residue_bits, (1 << model.level_bits) - 1
-    state, context = splat(np.int32(0)), splat(np.int32(model.start_context))
+    state, context = _start(model)
+    escape = model.n_levels << model.residue_bits
     for i in range(points.shape[1]):
         point = load(points, (panel, i, 0))
         symbol = _symbols(model, point)
-        # Shifts fill in zeros, so that only numbers that are not negative are shifted.
-        rest = ((point + 2**30) >> model.residue_bits) - (2**30 >> model.residue_bits)
-        escape = (point & (modulus - 1)) * (model.n_levels + 1) + model.n_levels
+        rest = (point + 2**30) >> model.residue_bits
+        rest = rest - (2**30 >> model.residue_bits)
+        low = rest & ((1 << model.level_bits) - 1)
         store(symbols, (i, 0), context * MAX_SYMBOLS + symbol)
-        store(raw, (i, 0), where(symbol == escape, rest, rest & low))
-        after = _gather(model.following, state * modulus + (point & (modulus - 1)))
-        state, context = after & 0xFFFF, after >> 16
+        store(raw, (i, 0), where(symbol >= escape, rest, low))
+        state, context = _follow(model, state, point)
 
 
 @inlined
-def _emit(words, count, number, full):
-    """Write the lower halves of full numbers as words, the others' where the next comes anyway."""
-    room = words.shape[1] - 1
-    lanes = load(_LANE_NUMBERS, 0) * words.shape[1]
-    _scatter(words.ravel(), lanes + least(count, room), cast(number, np.uint32))
-    return where(full, count + 1, count), where(full, number >> 32, number)
+def _exponent(number):
+    """Find where the leading digits of int32 below 2^31 are, far below zero for zero."""
+    return cast(bits(cast(number, np.float64)) >> 52, np.int32) - 1023
 
 
 @inlined
-def _push_symbols(model, symbols, raw, first, words, numbers, counts):
-    """Push symbols on each lane's number, the last first; words are written in that order."""
-    number, count = load(first, 0), splat(np.int32(0))
+def _append(stream, place, fill, pending, number, width):
+    """Put the lowest bits of numbers before those of each lane's stream that are written.
+
+    These start at the byte `place`; up to seven more, `fill`, are pending.
+    """
+    ones = (splat(np.int32(1)) << width) - 1
+    pending = (pending << width) | (number & ones)
+    fill = fill + width
+    # All that is pending goes to the upper end of a word; shifts stay below 32.
+    word = cast((pending << 1) << (31 - fill), np.uint32)
+    scatter_words(stream, place - 4, word)
+    first = load(_LANE_NUMBERS, 0) * (stream.shape[0] // LANES) + 4
+    return most(place - (fill >> 3), first), fill & 7, pending
+
+
+@inlined
+def _push_raw(stream, place, fill, pending, head, number, width):
+    """Push bits as they are."""
+    head = head << width | (number & ((splat(np.int32(1)) << width) - 1))
+    surplus = most(_exponent(head) - PRECISION, 0)
+    place, fill, pending = _append(stream, place, fill, pending, head, surplus)
+    return place, fill, pending, head >> surplus
+
+
+@inlined
+def _push_symbols(model, symbols, raw, stream, lanes):
+    """Push the symbols of a panel, the last first; `lanes` holds heads, places and pending bits."""
+    escape = model.n_levels << model.residue_bits
+    head, place = load(lanes, (0, 0)), load(lanes, (1, 0))
+    fill, pending = load(lanes, (2, 0)), splat(np.int32(0))
     for i in range(symbols.shape[0] - 1, -1, -1):
         symbol = load(symbols, (i, 0))
-        facts = _gather(model.symbol, symbol)
-        width, weight = facts >> 16 & 63, facts & 0xFFFF
-        if any_lane(width > 0):
-            full = (width > 0) & (number >> (64 - most(width, 1)) > 0)
-            count, number = _emit(words, count, number, full)
-            number = number << width | cast(cast(load(raw, (i, 0)), np.uint32), np.uint64)
-        full = number >> (64 - PRECISION) >= weight
-        count, number = _emit(words, count, number, full)
-        quotient = _quotient(number, weight)
-        rank = cast(number - quotient * weight, np.int32) + _gather(model.start, symbol)
-        slot = _gather(model.slots, ((symbol >> SYMBOL_BITS) << PRECISION) + rank)
-        number = (quotient << PRECISION) + cast(slot, np.uint64)
-    store(numbers, 0, number)
-    store(counts, 0, count)
+        escapes = (symbol & (MAX_SYMBOLS - 1)) >= escape
+        if model.level_bits > 0 or any_lane(escapes):
+            rest, half = load(raw, (i, 0)), splat(np.int32(ESCAPE_BITS // 2))
+            for part in range(2):
+                width = where(escapes, half, (model.level_bits if part else 0))
+                number = rest if part else rest >> (ESCAPE_BITS // 2)
+                place, fill, pending, head = _push_raw(
+                    stream, place, fill, pending, head, number, width
+                )
+        facts = gather(model.symbol, symbol)
+        width, frequency = facts >> 28, facts & (_SLOTS - 1)
+        if any_lane(head < _SLOTS):
+            width = most(width - (PRECISION - _exponent(head)), 0)
+        width = where(head < (frequency << width), most(width - 1, 0), width)
+        place, fill, pending = _append(stream, place, fill, pending, head, width)
+        head = head >> width
+        above = head >= frequency
+        rank = where(above, head - frequency, head)
+        start = (facts >> PRECISION) & (_SLOTS - 1)
+        slot = gather(model.slots, ((symbol >> SYMBOL_BITS) << PRECISION) + start + rank)
+        head = where(above, slot + _SLOTS, slot)
+    exponent = most(_exponent(head), -1)
+    store(lanes, (0, 0), exponent)
+    bits_after = (load(_LANE_NUMBERS, 0) + 1) * (stream.shape[0] // LANES) - place
+    store(lanes, (1, 0), (bits_after << 3) + fill)
+    _append(stream, place, fill, pending, head, most(exponent, 0))
 
 
 @njit(cache=True, nogil=True)
-def head_bytes(n_bytes):
-    """Count the bytes of the number that a row starts with: five to eight, if there are as many."""
-    return n_bytes if n_bytes <= 8 else 5 + (n_bytes - 5) % 4
+def _first_number(surplus):
+    """Find the number, near 2^(surplus + 1/2), to start from: its head, and zeros behind that."""
+    target = max(surplus + 0.5, -1.0)
+    exponent = int(np.floor(target))
+    head = 1 + (target - exponent)  # nearly 2 to the power of the fraction, alike everywhere
+    if exponent > PRECISION:
+        return int(head * _SLOTS), exponent - PRECISION
+    # The slots of rank x are about as far as those of a number x + 1/2.
+    return int(np.rint(head * 2.0**exponent - 0.5)), 0
 
 
 @njit(cache=True, nogil=True)
-def _write_row(number, words, count, n_bytes, row):
-    """Write a number and the words that it emitted, if there is room."""
-    head = head_bytes(n_bytes)
-    n_words = (n_bytes - head) // 4
-    large = head < 8 and number >> np.uint64(8 * head) > 0
-    if count < n_words and (large or count + 1 == n_words):
-        words[count] = np.uint32(number)
-        number, count, large = number >> np.uint64(32), count + 1, False
-    if count > n_words or large:
-        return False
-    for k in range(head):
-        row[k] = np.uint8(number >> np.uint64(8 * k))
-    for i in range(count):
-        for k in range(4):
-            row[head + 4 * i + k] = np.uint8(words[count - 1 - i] >> np.uint32(8 * k))
-    return True
-
-
-@njit(cache=True, nogil=True)
-def write_rows(model, points, n_bytes, codes, written):
+def write_rows(model, points, surplus, n_bytes, codes, written):
     """Write rows of integers into zeroed bytes.
 
     Parameters
@@ -335,6 +289,8 @@ def write_rows(model, points, n_bytes, codes, written):
     model : Model
     points : int32 ndarray of shape (n_panels, n_coordinates, LANES)
         Integers that the trellis allows, of at most 30 bits.
+    surplus : float64 ndarray of shape (n_panels, LANES)
+        Bits of a row that its integers do not take.
     n_bytes : int
         Bytes of a row, the first of `codes`.
     codes : uint8 ndarray of shape (n_rows, >= n_bytes)
@@ -342,74 +298,85 @@ def write_rows(model, points, n_bytes, codes, written):
     written : bool ndarray of shape (n_panels * LANES,)
         Set to whether each row fits; those that do not are left alone.
     """
-    shape, n_words = (points.shape[1], LANES), (n_bytes - head_bytes(n_bytes)) // 4
+    shape, stride = (points.shape[1], LANES), n_bytes + 4
     symbols, raw = np.empty(shape, np.int32), np.empty(shape, np.int32)
-    words = np.empty((LANES, n_words + 2), np.uint32)
-    first, numbers = np.empty(LANES, np.uint64), np.empty(LANES, np.uint64)
-    counts = np.empty(LANES, np.int32)
+    stream, lanes = np.empty(LANES * stride, np.uint8), np.empty((3, LANES), np.int32)
+    numbers = np.empty((LANES, 2), np.int64)
     for panel in range(points.shape[0]):
         _collect(model, points, panel, symbols, raw)
-        n_lanes, pending = min(LANES, codes.shape[0] - panel * LANES), 1
-        written[panel * LANES : panel * LANES + n_lanes] = False
-        for start in _STARTS:
+        n_lanes = pending = min(LANES, codes.shape[0] - panel * LANES)
+        done = written[panel * LANES : panel * LANES + n_lanes]
+        for lane in range(n_lanes):
+            done[lane] = False
+        # The number grows with the one to start from, which is therefore found by bisection.
+        spare, low, high = surplus[panel].copy(), np.full(LANES, -2.0), np.full(LANES, 8.0 * n_bytes)
+        for _ in range(_TRIES):
             if pending == 0:
                 break
-            first[:], pending = start, 0
-            _push_symbols(model, symbols, raw, first, words, numbers, counts)
+            for lane in range(LANES):
+                spare[lane] = min(max(spare[lane], low[lane]), high[lane])
+                head, zeros = _first_number(spare[lane])
+                numbers[lane] = head, zeros
+                lanes[0, lane], lanes[2, lane] = head, zeros & 7
+                lanes[1, lane] = (lane + 1) * stride - (zeros >> 3)
+            _push_symbols(model, symbols, raw, stream, lanes)
             for lane in range(n_lanes):
-                row = panel * LANES + lane
-                # The decoder must find as many words as there are, or a number above 2^32.
-                if not written[row] and (counts[lane] + 1 >= n_words or start == 2**32):
-                    written[row] = _write_row(
-                        numbers[lane], words[lane], counts[lane], n_bytes, codes[row]
-                    )
-                pending += not written[row]
+                missing, bound = 8 * n_bytes - lanes[0, lane] - lanes[1, lane], spare[lane]
+                if missing > 0:
+                    low[lane], spare[lane] = bound, min(bound + missing, (bound + high[lane]) / 2)
+                elif missing < 0:
+                    high[lane], spare[lane] = bound, max(bound + missing, (bound + low[lane]) / 2)
+                if missing == 0 and not done[lane]:
+                    for k in range(n_bytes - (numbers[lane, 1] >> 3)):
+                        codes[panel * LANES + lane, k] = stream[lane * stride + 4 + k]
+                    done[lane] = True
+                    pending -= 1
 
 
 @inlined
-def _refill(codes, base, number, place, n_bytes):
-    """Read a word where a number is small and words are left."""
-    few = (number < 2**32) & (place < n_bytes)
-    safe = where(few, place, n_bytes - 4)
-    word = cast(_gather_words(codes, base + safe), np.uint64)
-    number = where(few, number << 32 | word, number)
-    return number, where(few, place + 4, place)
+def _take(codes, base, n_bytes, place, head, width):
+    """Append bits to heads, as many as there are; `place` counts those read."""
+    width = least(width, 8 * n_bytes - place)
+    byte = least(place >> 3, max(n_bytes, MIN_BYTES) - 4)
+    word = cast(gather_words(codes, base + byte), np.int32) >> least(place - (byte << 3), 31)
+    return place + width, (head << width) | (word & ((splat(np.int32(1)) << width) - 1))
+
+
+@inlined
+def _pop_raw(codes, base, n_bytes, place, head, width):
+    """Undo `_push_raw`."""
+    place, head = _take(codes, base, n_bytes, place, head, width)
+    return place, head >> width, head & ((splat(np.int32(1)) << width) - 1)
 
 
 @inlined
 def _read_lanes(model, codes, n_bytes, stride, n_lanes, steps, shift, panels, place):
     """Read rows from flat bytes, lanes beyond the last row as that; give their energy."""
-    head, modulus = head_bytes(n_bytes), 1 << model.residue_bits
-    numbers, bases = np.zeros(LANES, np.uint64), np.zeros(LANES, np.int32)
-    for lane in range(LANES):
-        bases[lane] = min(lane, n_lanes - 1) * stride
-        for k in range(head):
-            numbers[lane] |= np.uint64(codes[bases[lane] + k]) << np.uint64(8 * k)
-    number, base, next_byte = load(numbers, 0), load(bases, 0), splat(np.int32(head))
-    if n_bytes > head:
-        number, next_byte = _refill(codes, base, number, next_byte, n_bytes)
-    state, context = splat(np.int32(0)), splat(np.int32(model.start_context))
-    energy = splat(0.0)
+    modulus, escape = 1 << model.residue_bits, model.n_levels << model.residue_bits
+    base = least(load(_LANE_NUMBERS, 0), n_lanes - 1) * stride
+    zero, energy, (state, context) = splat(np.int32(0)), splat(0.0), _start(model)
+    bit, head = _take(codes, base, n_bytes, zero, zero + 1, zero + PRECISION)
     for i in range(panels.shape[1]):
-        slot = cast(number & (2**PRECISION - 1), np.int32)
-        found = _gather(model.owner, (context << PRECISION) + slot)
-        facts = _gather(model.symbol, context * MAX_SYMBOLS + cast(found >> 16, np.int32))
-        rank = cast(found & 0xFFFF, np.uint64)
-        number = (number >> PRECISION) * (facts & 0xFFFF) + rank
-        if n_bytes > head:
-            number, next_byte = _refill(codes, base, number, next_byte, n_bytes)
-        point, width = cast(facts >> 32, np.int32) ^ np.int32(-(2**31)), facts >> 16 & 63
-        if any_lane(width > 0):
-            raw = cast(number & ((splat(np.uint64(1)) << width) - 1), np.int32)
-            point = point + (raw << model.residue_bits)
-            number = number >> width
-            if n_bytes > head:
-                number, next_byte = _refill(codes, base, number, next_byte, n_bytes)
+        entry = gather(model.owner, (context << PRECISION) + (head & (_SLOTS - 1)))
+        symbol, after = entry >> 19, entry & (2 * _SLOTS - 1)
+        if any_lane(head < _SLOTS):
+            facts = gather(model.symbol, context * MAX_SYMBOLS + symbol)
+            after = where(head < _SLOTS, after - (facts & (_SLOTS - 1)), after)
+        width = (entry >> (PRECISION + 1)) & 15
+        bit, head = _take(codes, base, n_bytes, bit, after, width)
+        residue, escapes = symbol & (modulus - 1), symbol >= escape
+        level = (symbol >> model.residue_bits) + model.first_level
+        if model.level_bits > 0 or any_lane(escapes):
+            low = where(escapes, zero + ESCAPE_BITS // 2, model.level_bits)
+            bit, head, rest = _pop_raw(codes, base, n_bytes, bit, head, low)
+            high = where(escapes, zero + ESCAPE_BITS // 2, 0)
+            bit, head, more = _pop_raw(codes, base, n_bytes, bit, head, high)
+            level = where(escapes, more << (ESCAPE_BITS // 2), level << model.level_bits) | rest
+        point = level << model.residue_bits | residue
         decoded = (cast(point, np.float32) - shift[i]) * steps[i]
         energy = energy + cast(decoded, np.float64) * cast(decoded, np.float64)
         store(panels, (place[0], i, place[1]), decoded)
-        after = _gather(model.following, state * modulus + (point & (modulus - 1)))
-        state, context = after & 0xFFFF, after >> 16
+        state, context = _follow(model, state, point)
     return energy
 
 
@@ -420,7 +387,7 @@ def read_rows(model, codes, n_bytes, steps, shift, panels, energy):
     Parameters
     ----------
     model : Model
-    codes : uint8 ndarray of shape (n_rows, >= n_bytes)
+    codes : uint8 ndarray of shape (n_rows, >= max(n_bytes, MIN_BYTES))
         Any bytes: what no encoder writes is read as some finite row.
     n_bytes : int
     steps, shift : float32 ndarray of shape (n_coordinates,)

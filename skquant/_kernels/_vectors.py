@@ -562,6 +562,131 @@ def _lower_load_words(context, builder, sig, args):
     return words
 
 
+class _Places(ir.Instruction):
+    """Pointers to the elements of a flat array that a vector of indices names."""
+
+    def __init__(self, block, start, index, kind, name=""):
+        pointers = ir.VectorType(ir.PointerType(kind), LANES)
+        super().__init__(block, pointers, "getelementptr", [start, index], name)
+        self.kind = kind
+
+    def descr(self, buf):
+        operands = ", ".join(f"{each.type} {each.get_reference()}" for each in self.operands)
+        buf.append(f"getelementptr {self.kind}, {operands}\n")
+
+
+def _access_lanes(builder, name, start, index, kind, align, vector=None):
+    """Gather elements of a type, or scatter those of a vector.
+
+    `start` points to bytes, and so do indices that are aligned to one byte.
+    """
+    width = kind.width // 8 if isinstance(kind, ir.IntType) else 4 if kind == ir.FloatType() else 8
+    step = kind if align == width else ir.IntType(8)
+    places = _Places(builder.block, builder.bitcast(start, ir.PointerType(step)), index, step)
+    builder._insert(places)
+    pointers = ir.VectorType(ir.PointerType(kind), LANES)
+    places = places if step == kind else builder.bitcast(places, pointers)
+    lane = f"{'f' if kind in (ir.FloatType(), ir.DoubleType()) else 'i'}{8 * width}"
+    mask = ir.Constant(ir.VectorType(ir.IntType(1), LANES), [1] * LANES)
+    align = ir.Constant(ir.IntType(32), align)
+    values = ir.VectorType(kind, LANES)
+    if vector is None:
+        arguments, result = [places, align, mask, ir.Constant(values, ir.Undefined)], values
+    else:
+        arguments, result = [vector, places, align, mask], ir.VoidType()
+    function = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(result, [argument.type for argument in arguments]),
+        f"llvm.masked.{name}.v{LANES}{lane}.v{LANES}p0{lane}",
+    )
+    return builder.call(function, arguments)
+
+
+def gather(array, index):
+    """Load the elements of a flat array that a vector of int32 names, unchecked."""
+
+
+def gather_words(codes, index):
+    """Load four bytes from each of the places in a flat array of bytes as uint32, unchecked."""
+
+
+def scatter_words(codes, index, words):
+    """Store each uint32 as four little-endian bytes of a flat array, unchecked, lane by lane."""
+
+
+def _is_flat(array):
+    return isinstance(array, types.Array) and array.layout == "C" and array.ndim == 1
+
+
+@type_callable(gather)
+def _type_gather(context):
+    def infer(array, index):
+        if _is_flat(array) and index == Vector(types.int32):
+            return Vector(array.dtype)
+
+    return infer
+
+
+@type_callable(gather_words)
+def _type_gather_words(context):
+    def infer(codes, index):
+        if _is_flat(codes) and codes.dtype == types.uint8 and index == Vector(types.int32):
+            return Vector(types.uint32)
+
+    return infer
+
+
+@type_callable(scatter_words)
+def _type_scatter_words(context):
+    def infer(codes, index, words):
+        if (
+            _type_gather_words(context)(codes, index)
+            and codes.mutable
+            and words == Vector(types.uint32)
+        ):
+            return types.void
+
+    return infer
+
+
+def _start(context, builder, array_type, array):
+    return context.make_array(array_type)(context, builder, array).data
+
+
+@lower_builtin(gather, types.Array, Vector)
+def _lower_gather(context, builder, sig, args):
+    start = _start(context, builder, sig.args[0], args[0])
+    kind = context.get_data_type(sig.args[0].dtype)
+    return _access_lanes(builder, "gather", start, args[1], kind, sig.args[0].dtype.bitwidth // 8)
+
+
+def _swap_bytes(builder, words):
+    """Bring words from the machine's order of bytes to little-endian, or back."""
+    if sys.byteorder == "little":
+        return words
+    for shift, mask in ((16, 0x0000FFFF), (8, 0x00FF00FF)):
+        by, low = (ir.Constant(words.type, [number] * LANES) for number in (shift, mask))
+        up = builder.shl(builder.and_(words, low), by)
+        words = builder.or_(up, builder.and_(builder.lshr(words, by), low))
+    return words
+
+
+@lower_builtin(gather_words, types.Array, Vector)
+def _lower_gather_words(context, builder, sig, args):
+    start = _start(context, builder, sig.args[0], args[0])
+    return _swap_bytes(
+        builder, _access_lanes(builder, "gather", start, args[1], ir.IntType(32), 1)
+    )
+
+
+@lower_builtin(scatter_words, types.Array, Vector, Vector)
+def _lower_scatter_words(context, builder, sig, args):
+    start = _start(context, builder, sig.args[0], args[0])
+    words = _swap_bytes(builder, args[2])
+    _access_lanes(builder, "scatter", start, args[1], ir.IntType(32), 1, words)
+    return context.get_dummy_value()
+
+
 def registers(like, count):
     """Make a list of vectors of a scalar's type, of unspecified values; `count` is a literal."""
 
