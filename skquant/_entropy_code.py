@@ -20,18 +20,19 @@ import numpy as np
 from ._entropy_model import SPREADS_PER_OCTAVE, entropy_model
 from ._kernels._entropy import (
     MIN_BYTES,
+    PRECISION,
     blend_rows,
     keep_rows,
     measure_lengths,
+    push_rows,
     read_rows,
     sum_moments,
-    write_rows,
 )
 from ._kernels._vectors import LANES
-from ._panels import empty_panels
+from ._panels import aligned_empty, by_lane, empty_panels, put_lanes, take_lanes
 from ._trellis_code import trellis_code
 
-CHUNK_FLOATS = 2**18  # what is encoded at a time stays in the cache
+CHUNK_FLOATS = 2**19  # what is encoded at a time stays in the cache
 LEAST_TOLERANCE = 1e-6  # what float32 can tell apart
 MAX_GAIN = 256  # times the usual, for rows of which few entries are not zero
 TINY_GAIN = 1e-12  # times the largest: what is smaller makes no entry differ from zero
@@ -39,6 +40,7 @@ GAIN_TOLERANCE = 0.12  # costs less than .2 % of distortion
 FULL = 0.25  # unused bits that no further pass could use
 ENOUGH = 2.0  # unused bits that a further pass is not worth
 START_BITS = 0.35  # bits that a row may take beyond its own, as its leading one is left out
+MAX_TRIES = 4
 SPARE = 3.0  # bits that a row of zeros leaves, so that it always comes out right
 MIN_SPREAD, MAX_SPREAD = -2 * SPREADS_PER_OCTAVE, 18 * SPREADS_PER_OCTAVE
 
@@ -145,11 +147,14 @@ class EntropyRowCode:
         energy : ndarray of shape (n_rows,)
             ‖u‖².
         """
-        energy, shift = np.empty(len(codes)), self._shift(dither)
-        missing = max(0, MIN_BYTES - codes.shape[1])
-        codes = np.ascontiguousarray(np.pad(codes, ((0, 0), (0, missing))) if missing else codes)
-        read_rows(self.model, codes, self.n_bytes, self.steps, shift, panels, energy)
-        return energy
+        energy = np.empty(-(-len(codes) // LANES) * LANES)
+        if codes.shape[1] < MIN_BYTES:
+            codes = np.pad(codes, ((0, 0), (0, MIN_BYTES - codes.shape[1])))
+        read_rows(
+            self.model, codes.reshape(-1), codes.shape[1], self.n_bytes,
+            self.steps, self._shift(dither), panels, energy,
+        )  # fmt: skip
+        return energy[: len(codes)]
 
     def multiply(self, codes, vectors, dither=None):
         """Multiply what rows decode to by vectors: products (n_rows, n_vectors), and ‖u‖²."""
@@ -176,31 +181,85 @@ class EntropyRowCode:
 
     def _fit(self, panels, codes, shift):
         """Write rows as finely as their bytes allow, and give their integers."""
-        n_bits = 8 * self.n_bytes
-        budgets = np.full((len(panels), LANES), n_bits + START_BITS)
-        coarse, fine = np.zeros((2, *panels.shape), np.int32)
-        written = np.zeros(budgets.size, bool)
-        while not written[: len(codes)].all():
-            done = written.reshape(budgets.shape)
-            np.copyto(coarse, 0, where=~done[:, None])
-            search = _GainSearch(self, panels, budgets)
-            search.settled |= done
-            while len(active := np.flatnonzero(~search.settled.all(axis=1))):
-                lengths = np.empty((len(active), LANES))
-                points = self.code.quantize(panels[active], search.gains[active], shift)
-                measure_lengths(self.model, points, lengths)
-                fits, exceeds = search.update(active, lengths)
-                keep_rows(points, active, fits, coarse)
-                keep_rows(points, active, exceeds, fine)
-            keep_rows(coarse, np.arange(len(panels)), np.isinf(search.exceeds), fine)
-            free = np.empty_like(budgets)
-            measure_lengths(self.model, coarse, free)
-            np.subtract(budgets, free, out=free)
-            blend_rows(self.model, coarse, fine, free)
-            surplus = free + (n_bits - budgets)
-            write_rows(self.model, coarse, surplus, self.n_bytes, codes, written)
-            budgets.ravel()[: len(codes)][~written[: len(codes)]] -= 1
-        return coarse
+        n_bits, rows, points = 8 * self.n_bytes, np.arange(len(codes)), None
+        budget = n_bits + START_BITS
+        while len(rows):
+            some = panels if points is None else take_lanes(panels, rows)
+            best, fine, free = self._search(some, len(rows), budget, shift)
+            blend_rows(self.model, best, fine, free, aligned_empty(best.shape[1:], np.int32))
+            surplus = free.ravel()[: len(rows)] + (n_bits - budget)
+            written = self._write(best, surplus, codes, rows)
+            if points is None:
+                points = best
+            else:
+                put_lanes(best, np.arange(len(rows)), points, rows)
+            rows, budget = rows[~written], budget - 1
+        return points
+
+    def _search(self, panels, n_rows, budget, shift):
+        """Find a version of each row that fits, one a little finer, and what the former leaves."""
+        search, rows = _GainSearch(self, panels, n_rows, budget), np.arange(n_rows)
+        coarse, fine = aligned_empty((2, *panels.shape), np.int32)
+        coarse[:] = fine[:] = 0
+        while len(rows):
+            every = len(rows) == n_rows
+            some = panels if every else take_lanes(panels, rows)
+            gains = by_lane(search.gains[rows]).astype(np.float32)
+            points, lengths = self.code.quantize(some, gains, shift), np.empty(gains.shape)
+            measure_lengths(self.model, points, lengths)
+            kinds = search.update(rows, lengths.ravel()[: len(rows)])
+            for chosen, kept in zip(kinds, (coarse, fine), strict=True):
+                if every:
+                    keep_rows(points, by_lane(chosen.astype(np.int32)), kept)
+                else:
+                    put_lanes(points, np.flatnonzero(chosen), kept, rows[chosen])
+            rows = rows[~search.settled[rows]]
+        keep_rows(coarse, by_lane(np.isinf(search.exceeds).astype(np.int32)), fine)
+        free = np.empty((len(panels), LANES))
+        measure_lengths(self.model, coarse, free)
+        return coarse, fine, budget - free
+
+    def _write(self, points, surplus, codes, rows):
+        """Write rows whose numbers come to as many digits as there are bits, and tell which do.
+
+        A number grows with the one that it starts from, which is bisected where a guess fails.
+        """
+        n_bits, stride, left = 8 * self.n_bytes, self.n_bytes + 4, np.arange(len(rows))
+        low, high = np.full((2, len(rows)), [[-2.0], [n_bits]])
+        scratch = aligned_empty((2, *points.shape[1:]), np.int32)
+        for _ in range(MAX_TRIES):
+            some = points if len(left) == len(rows) else take_lanes(points, left)
+            surplus = np.clip(surplus, low, high)
+            start = np.stack([by_lane(n) for n in _first_numbers(surplus[left])], axis=1)
+            streams = np.zeros((len(some) * LANES, stride), np.uint8)
+            digits = np.empty((len(some), LANES), np.int32)
+            push_rows(self.model, some, start, streams.reshape(-1), digits, *scratch)
+            missing = n_bits - digits.ravel()[: len(left)]
+            done = missing == 0
+            codes[rows[left[done]], : self.n_bytes] = streams[: len(left)][done, 4:]
+            low[left[missing > 0]] = surplus[left[missing > 0]]
+            high[left[missing < 0]] = surplus[left[missing < 0]]
+            surplus[left] += np.clip(missing, *(bound[left] / 2 - surplus[left] / 2 for bound in (low, high)))
+            left = left[~done]
+            if len(left) == 0:
+                break
+        written = np.ones(len(rows), bool)
+        written[left] = False
+        return written
+
+
+def _first_numbers(surplus):
+    """Find the numbers nearest to 2^(surplus + 1/2): the head of each, and zeros that follow it.
+
+    A number x stands for x + 1/2, as the slots of rank x do. Between powers of two, a straight line
+    is near enough and the same on every machine.
+    """
+    exponent = np.floor(surplus + 0.5)
+    mantissa = 1.5 + surplus - exponent
+    zeros = np.maximum(exponent - PRECISION, 0)
+    heads = np.ldexp(mantissa, (exponent - zeros).astype(int))
+    heads = np.where(zeros > 0, np.floor(heads), np.rint(heads - 0.5))
+    return heads.astype(np.int32), zeros.astype(np.int32)
 
 
 def switching_rate(lattice):
@@ -226,48 +285,45 @@ class _GainSearch:
     stays below a share of the error, √D.
     """
 
-    def __init__(self, row_code, panels, budgets):
+    def __init__(self, row_code, panels, n_rows, budget):
         n, distortion = panels.shape[1], min(row_code.distortion, 0.9)
-        energy = np.einsum("pil,pil->pl", panels, panels, dtype=float)
+        energy = np.einsum("pil,pil->pl", panels, panels, dtype=float).ravel()[:n_rows]
         usual = np.divide(
             row_code.deviation * np.sqrt((1 - distortion) * n), np.sqrt(energy),
             out=np.zeros_like(energy), where=energy > 0,
         )  # fmt: skip
-        self.gains, self.largest = usual.astype(np.float32), MAX_GAIN * usual
-        self.budgets, self.slope = budgets, n * (1 - distortion) / np.log(2)
+        self.gains, self.largest = usual, MAX_GAIN * usual
+        self.budget, self.slope = budget, n * (1 - distortion) / np.log(2)
         self.tolerance = max(GAIN_TOLERANCE * np.sqrt(distortion), LEAST_TOLERANCE)
         self.fits, self.exceeds = np.zeros_like(usual), np.full_like(usual, np.inf)
         self.longest = np.full_like(usual, -np.inf)
-        self.settled = np.zeros(usual.shape, bool)
+        self.settled = np.zeros(n_rows, bool)
         self.n_passes, self.patience = 0, row_code.code.patience
 
-    def update(self, active, lengths):
-        """Take in the lengths that the gains of some panels led to, and choose their next gains.
+    def update(self, rows, lengths):
+        """Take in the lengths that the gains of some rows led to, and choose their next gains.
 
         Returns
         -------
-        fits, exceeds : bool ndarray of shape (n_active, LANES)
-            The lanes whose best coarse or whose fine version so far this pass gave.
+        fits, exceeds : bool ndarray of shape (n_some,)
+            The rows whose best coarse or whose fine version so far this pass gave.
         """
         self.n_passes += 1
-        gains, budgets, settled = self.gains[active], self.budgets[active], self.settled[active]
-        largest, longest = self.largest[active], self.longest[active]
-        fit = (lengths <= budgets) & ~settled
-        exceeds = (lengths > budgets) & ~settled
+        gains, largest, longest = self.gains[rows], self.largest[rows], self.longest[rows]
+        fit, exceeds = lengths <= self.budget, lengths > self.budget
         fits = fit & (lengths > longest)
-        self.fits[active] = low = np.where(fit, gains, self.fits[active])
-        self.exceeds[active] = high = np.where(exceeds, gains, self.exceeds[active])
-        self.longest[active] = longest = np.where(fits, lengths, longest)
-        missing = (budgets - lengths) / self.slope
+        self.fits[rows] = low = np.where(fit, gains, self.fits[rows])
+        self.exceeds[rows] = high = np.where(exceeds, gains, self.exceeds[rows])
+        self.longest[rows] = longest = np.where(fits, lengths, longest)
+        missing = (self.budget - lengths) / self.slope
         overshoot = 0.2 * self.tolerance * 2.0 ** min(self.n_passes, 60)
         step = missing + np.copysign(overshoot, missing)
         gains = np.minimum(gains * (1 + np.clip(step, -0.5, 1.0)), largest)
-        gains = np.where((gains <= low) | (gains >= high), (low + high) / 2, gains)
-        self.gains[active] = np.where(settled, self.gains[active], gains)
-        full = (budgets - longest < ENOUGH) | (self.n_passes >= self.patience)
+        self.gains[rows] = np.where((gains <= low) | (gains >= high), (low + high) / 2, gains)
+        full = (self.budget - longest < ENOUGH) | (self.n_passes >= self.patience)
         near = high <= low * (1 + np.where(full, self.tolerance, LEAST_TOLERANCE))
-        near |= budgets - longest < FULL
-        self.settled[active] |= near | (low >= 0.999 * largest) | (high <= TINY_GAIN * largest)
+        near |= self.budget - longest < FULL
+        self.settled[rows] = near | (low >= 0.999 * largest) | (high <= TINY_GAIN * largest)
         return fits, exceeds
 
 

@@ -5,14 +5,26 @@ instructions work on as many rows at once. Row r is lane r % width of panel r //
 panel may have room for more rows.
 """
 
+from math import prod
+
 import numpy as np
 
 from ._kernels._vectors import LANES
 
+CACHE_LINE = 64
+
+
+def aligned_empty(shape, dtype):
+    """Make an array of unspecified values in which no vector lies across lines of the cache."""
+    n_bytes = prod(shape if isinstance(shape, tuple) else (shape,)) * np.dtype(dtype).itemsize
+    memory = np.empty(n_bytes + CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % CACHE_LINE
+    return memory[start : start + n_bytes].view(dtype).reshape(shape)
+
 
 def empty_panels(n_rows, n_coordinates, dtype=np.float32):
     """Make panels of the least width with unspecified values."""
-    return np.empty((-(-n_rows // LANES), n_coordinates, LANES), dtype)
+    return aligned_empty((-(-n_rows // LANES), n_coordinates, LANES), dtype)
 
 
 def take_rows(panels, n_rows):
@@ -26,3 +38,24 @@ def put_rows(rows, panels):
     padded = np.zeros((n_panels * width, n_coordinates), panels.dtype)
     padded[: len(rows)] = rows
     panels[:] = padded.reshape(n_panels, width, n_coordinates).transpose(0, 2, 1)
+
+
+def take_lanes(panels, rows):
+    """Take some rows, by number, into panels of the least width."""
+    panel, lane = np.divmod(rows, panels.shape[2])
+    some = empty_panels(len(rows), panels.shape[1], panels.dtype)
+    put_rows(panels[panel, :, lane], some)
+    return some
+
+
+def put_lanes(source, numbers, target, rows):
+    """Copy the rows of some numbers to where others are in another array of panels."""
+    (panel, lane), (new, there) = np.divmod(numbers, source.shape[2]), np.divmod(rows, target.shape[2])
+    target[new, :, there] = source[panel, :, lane]
+
+
+def by_lane(values):
+    """Lay out a value for each row beside panels of the least width, zeros for what is left."""
+    padded = np.zeros(-(-len(values) // LANES) * LANES, values.dtype)
+    padded[: len(values)] = values
+    return padded.reshape(-1, LANES)

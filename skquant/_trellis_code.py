@@ -19,7 +19,14 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from ._kernels._trellis import BlockTrellis, quantize_blocks, quantize_convolutional
+from ._kernels._trellis import (
+    MAX_MODULUS,
+    BlockTrellis,
+    quantize_blocks,
+    quantize_convolutional,
+)
+from ._kernels._vectors import LANES
+from ._panels import aligned_empty
 
 _ODD = 1 << 30  # marks the syndromes of the odd points of the Leech lattice
 
@@ -95,10 +102,10 @@ class TrellisCode:
         return BlockTrellis(
             modulus=self.modulus,
             axes=self.axes,
+            width=int(np.diff(first_target).max()),
             first_target=np.array(first_target),
-            first_edge=first_edge,
-            edge_source=np.concatenate(sources),
-            edge_residue=np.concatenate(residues),
+            first_edge=first_edge.astype(np.int32),
+            edges=(np.concatenate(sources) * MAX_MODULUS + np.concatenate(residues)).astype(np.int32),
         )
 
     def quantize(self, panels, gains, shift=None):
@@ -117,12 +124,22 @@ class TrellisCode:
         -------
         int32 ndarray of shape (n_panels, n_coordinates, LANES)
         """
-        points = np.empty(panels.shape, np.int32)
+        points = aligned_empty(panels.shape, np.int32)
         shift = np.zeros(panels.shape[1], np.float32) if shift is None else shift
+        costs = aligned_empty(self.modulus * LANES, np.float32)
         if self.taps is None:
-            quantize_blocks(self.edges, panels, gains, shift, points)
+            width = self.edges.width * LANES
+            metrics = aligned_empty(2 * width, np.float32)
+            choices = aligned_empty(self.period * width + 3, np.uint8)
+            quantize_blocks(self.edges, panels, gains, shift, points, costs, metrics, choices)
         else:
-            quantize_convolutional(*self.taps, panels, gains, shift, points)
+            n_states = len(self.following)
+            units = aligned_empty(4 * LANES, np.int16)
+            metrics = aligned_empty(2 * n_states * LANES, np.int16)
+            decisions = aligned_empty(panels.shape[1] * n_states, np.int32)
+            quantize_convolutional(
+                *self.taps, panels, gains, shift, points, costs, units, metrics, decisions
+            )
         return points
 
 

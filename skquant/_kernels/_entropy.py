@@ -46,7 +46,6 @@ MAX_LEVEL_BITS = 16
 MIN_BYTES = 4  # of a row and what follows it: bits are read from words
 STATE_MASK = 2**16 - 1
 _SLOTS = 2**PRECISION
-_TRIES = 12
 _LANE_NUMBERS = np.arange(LANES, dtype=np.int32)
 
 
@@ -118,31 +117,26 @@ def measure_lengths(model, points, lengths):
 
 
 @njit(cache=True, nogil=True)
-def keep_rows(points, active, chosen, kept):
-    """Copy chosen lanes of some panels.
+def keep_rows(points, chosen, kept):
+    """Copy chosen rows.
 
     Parameters
     ----------
-    points : int32 ndarray of shape (n_active, n_coordinates, LANES)
-    active : int64 ndarray of shape (n_active,)
-        Which panels they are.
-    chosen : bool ndarray of shape (n_active, LANES)
+    points : int32 ndarray of shape (n_panels, n_coordinates, LANES)
+    chosen : int32 ndarray of shape (n_panels, LANES)
+        Zero for the rows to leave alone.
     kept : int32 ndarray of shape (n_panels, n_coordinates, LANES)
         Written to.
     """
-    flags = np.empty(LANES, np.int32)
     for panel in range(points.shape[0]):
-        for lane in range(LANES):
-            flags[lane] = chosen[panel, lane]
-        mask = load(flags, 0) != 0
-        if any_lane(mask):
-            for i in range(points.shape[1]):
-                old = load(kept, (active[panel], i, 0))
-                store(kept, (active[panel], i, 0), where(mask, load(points, (panel, i, 0)), old))
+        mask = load(chosen, (panel, 0)) != 0
+        for i in range(points.shape[1]):
+            old = load(kept, (panel, i, 0))
+            store(kept, (panel, i, 0), where(mask, load(points, (panel, i, 0)), old))
 
 
 @njit(cache=True, nogil=True)
-def blend_rows(model, coarse, fine, free):
+def blend_rows(model, coarse, fine, free, ends):
     """Replace parts of coarse rows by parts of fine ones while they fit.
 
     Where both paths through the trellis are in one state, a row may change from the one to the
@@ -157,9 +151,10 @@ def blend_rows(model, coarse, fine, free):
         Other versions of them.
     free : float64 ndarray of shape (n_panels, LANES)
         Bits that the coarse rows may still take; written to.
+    ends : int32 ndarray of shape (n_coordinates, LANES)
+        Scratch: where parts end, 1 for coarse and 2 for fine ones.
     """
     last = coarse.shape[1] - 1
-    ends = np.empty((last + 1, LANES), np.int32)  # where parts end: 1 for coarse, 2 for fine ones
     for panel in range(coarse.shape[0]):
         left, more = load(free, (panel, 0)), splat(0.0)
         (here, context), (there, other) = _start(model), _start(model)
@@ -202,214 +197,151 @@ def _collect(model, points, panel, symbols, raw):
 
 
 @inlined
+def _lowest(number, width):
+    """Take the lowest bits."""
+    return number & ((splat(np.int32(1)) << width) - 1)
+
+
+@inlined
 def _exponent(number):
     """Find where the leading digits of int32 below 2^31 are, far below zero for zero."""
     return cast(bits(cast(number, np.float64)) >> 52, np.int32) - 1023
 
 
 @inlined
-def _append(stream, place, fill, pending, number, width):
+def _append(streams, first, place, fill, pending, number, width):
     """Put the lowest bits of numbers before those of each lane's stream that are written.
 
     These start at the byte `place`; up to seven more, `fill`, are pending.
     """
-    ones = (splat(np.int32(1)) << width) - 1
-    pending = (pending << width) | (number & ones)
+    pending = (pending << width) | _lowest(number, width)
     fill = fill + width
     # All that is pending goes to the upper end of a word; shifts stay below 32.
-    word = cast((pending << 1) << (31 - fill), np.uint32)
-    scatter_words(stream, place - 4, word)
-    first = load(_LANE_NUMBERS, 0) * (stream.shape[0] // LANES) + 4
-    return most(place - (fill >> 3), first), fill & 7, pending
+    scatter_words(streams, place - 4, cast((pending << 1) << (31 - fill), np.uint32))
+    return most(place - (fill >> 3), first + 4), fill & 7, pending
 
 
 @inlined
-def _push_raw(stream, place, fill, pending, head, number, width):
-    """Push bits as they are."""
-    head = head << width | (number & ((splat(np.int32(1)) << width) - 1))
-    surplus = most(_exponent(head) - PRECISION, 0)
-    place, fill, pending = _append(stream, place, fill, pending, head, surplus)
-    return place, fill, pending, head >> surplus
-
-
-@inlined
-def _push_symbols(model, symbols, raw, stream, lanes):
-    """Push the symbols of a panel, the last first; `lanes` holds heads, places and pending bits."""
-    escape = model.n_levels << model.residue_bits
-    head, place = load(lanes, (0, 0)), load(lanes, (1, 0))
-    fill, pending = load(lanes, (2, 0)), splat(np.int32(0))
-    for i in range(symbols.shape[0] - 1, -1, -1):
-        symbol = load(symbols, (i, 0))
-        escapes = (symbol & (MAX_SYMBOLS - 1)) >= escape
-        if model.level_bits > 0 or any_lane(escapes):
-            rest, half = load(raw, (i, 0)), splat(np.int32(ESCAPE_BITS // 2))
-            for part in range(2):
-                width = where(escapes, half, (model.level_bits if part else 0))
-                number = rest if part else rest >> (ESCAPE_BITS // 2)
-                place, fill, pending, head = _push_raw(
-                    stream, place, fill, pending, head, number, width
-                )
-        facts = gather(model.symbol, symbol)
-        width, frequency = facts >> 28, facts & (_SLOTS - 1)
-        if any_lane(head < _SLOTS):
-            width = most(width - (PRECISION - _exponent(head)), 0)
-        width = where(head < (frequency << width), most(width - 1, 0), width)
-        place, fill, pending = _append(stream, place, fill, pending, head, width)
-        head = head >> width
-        above = head >= frequency
-        rank = where(above, head - frequency, head)
-        start = (facts >> PRECISION) & (_SLOTS - 1)
-        slot = gather(model.slots, ((symbol >> SYMBOL_BITS) << PRECISION) + start + rank)
-        head = where(above, slot + _SLOTS, slot)
-    exponent = most(_exponent(head), -1)
-    store(lanes, (0, 0), exponent)
-    bits_after = (load(_LANE_NUMBERS, 0) + 1) * (stream.shape[0] // LANES) - place
-    store(lanes, (1, 0), (bits_after << 3) + fill)
-    _append(stream, place, fill, pending, head, most(exponent, 0))
+def _join(head, number, width):
+    """Append bits to heads as they are, and count those that are too many then."""
+    head = head << width | _lowest(number, width)
+    return head, most(_exponent(head) - PRECISION, 0)
 
 
 @njit(cache=True, nogil=True)
-def _first_number(surplus):
-    """Find the number, near 2^(surplus + 1/2), to start from: its head, and zeros behind that."""
-    target = max(surplus + 0.5, -1.0)
-    exponent = int(np.floor(target))
-    head = 1 + (target - exponent)  # nearly 2 to the power of the fraction, alike everywhere
-    if exponent > PRECISION:
-        return int(head * _SLOTS), exponent - PRECISION
-    # The slots of rank x are about as far as those of a number x + 1/2.
-    return int(np.rint(head * 2.0**exponent - 0.5)), 0
-
-
-@njit(cache=True, nogil=True)
-def write_rows(model, points, surplus, n_bytes, codes, written):
-    """Write rows of integers into zeroed bytes.
+def push_rows(model, points, start, streams, digits, symbols, raw):
+    """Make the numbers of rows.
 
     Parameters
     ----------
     model : Model
     points : int32 ndarray of shape (n_panels, n_coordinates, LANES)
         Integers that the trellis allows, of at most 30 bits.
-    surplus : float64 ndarray of shape (n_panels, LANES)
-        Bits of a row that its integers do not take.
-    n_bytes : int
-        Bytes of a row, the first of `codes`.
-    codes : uint8 ndarray of shape (n_rows, >= n_bytes)
-        Written to; lanes beyond `n_rows` are left out.
-    written : bool ndarray of shape (n_panels * LANES,)
-        Set to whether each row fits; those that do not are left alone.
+    start : int32 ndarray of shape (n_panels, 2, LANES)
+        The head of the number to start from, and zeros that follow it.
+    streams : uint8 ndarray of shape (n_panels * LANES * stride,)
+        A row of at least four bytes and as many as its number takes for each lane, all zero. The
+        bits of the number but the leading one are written to the end of it.
+    digits : int32 ndarray of shape (n_panels, LANES)
+        Set to how many they are. What is more than there is room for is left out.
+    symbols, raw : int32 ndarray of shape (n_coordinates, LANES)
+        Scratch.
     """
-    shape, stride = (points.shape[1], LANES), n_bytes + 4
-    symbols, raw = np.empty(shape, np.int32), np.empty(shape, np.int32)
-    stream, lanes = np.empty(LANES * stride, np.uint8), np.empty((3, LANES), np.int32)
-    numbers = np.empty((LANES, 2), np.int64)
+    escape, stride = model.n_levels << model.residue_bits, streams.shape[0] // digits.size
+    zero, half = splat(np.int32(0)), ESCAPE_BITS // 2
     for panel in range(points.shape[0]):
         _collect(model, points, panel, symbols, raw)
-        n_lanes = pending = min(LANES, codes.shape[0] - panel * LANES)
-        done = written[panel * LANES : panel * LANES + n_lanes]
-        for lane in range(n_lanes):
-            done[lane] = False
-        # The number grows with the one to start from, which is therefore found by bisection.
-        spare, low, high = surplus[panel].copy(), np.full(LANES, -2.0), np.full(LANES, 8.0 * n_bytes)
-        for _ in range(_TRIES):
-            if pending == 0:
-                break
-            for lane in range(LANES):
-                spare[lane] = min(max(spare[lane], low[lane]), high[lane])
-                head, zeros = _first_number(spare[lane])
-                numbers[lane] = head, zeros
-                lanes[0, lane], lanes[2, lane] = head, zeros & 7
-                lanes[1, lane] = (lane + 1) * stride - (zeros >> 3)
-            _push_symbols(model, symbols, raw, stream, lanes)
-            for lane in range(n_lanes):
-                missing, bound = 8 * n_bytes - lanes[0, lane] - lanes[1, lane], spare[lane]
-                if missing > 0:
-                    low[lane], spare[lane] = bound, min(bound + missing, (bound + high[lane]) / 2)
-                elif missing < 0:
-                    high[lane], spare[lane] = bound, max(bound + missing, (bound + low[lane]) / 2)
-                if missing == 0 and not done[lane]:
-                    for k in range(n_bytes - (numbers[lane, 1] >> 3)):
-                        codes[panel * LANES + lane, k] = stream[lane * stride + 4 + k]
-                    done[lane] = True
-                    pending -= 1
+        first = (load(_LANE_NUMBERS, 0) + panel * LANES) * stride
+        head, zeros, pending = load(start, (panel, 0, 0)), load(start, (panel, 1, 0)), zero
+        place, fill = first + stride - (zeros >> 3), zeros & 7
+        for i in range(points.shape[1] - 1, -1, -1):
+            symbol = load(symbols, (i, 0))
+            escapes = (symbol & (MAX_SYMBOLS - 1)) >= escape
+            if model.level_bits > 0 or any_lane(escapes):
+                rest = load(raw, (i, 0))
+                for shift in range(half, -1, -half):
+                    width = where(escapes, zero + half, 0 if shift else model.level_bits)
+                    head, bits = _join(head, rest >> shift, width)
+                    place, fill, pending = _append(
+                        streams, first, place, fill, pending, head, bits
+                    )
+                    head = head >> bits
+            facts = gather(model.symbol, symbol)
+            width, frequency = facts >> 28, facts & (_SLOTS - 1)
+            if any_lane(head < _SLOTS):
+                width = most(width - (PRECISION - _exponent(head)), 0)
+            width = where(head < (frequency << width), most(width - 1, 0), width)
+            place, fill, pending = _append(streams, first, place, fill, pending, head, width)
+            head = head >> width
+            above = head >= frequency
+            rank = where(above, head - frequency, head)
+            slots = ((symbol >> SYMBOL_BITS) << PRECISION) + ((facts >> PRECISION) & (_SLOTS - 1))
+            slot = gather(model.slots, slots + rank)
+            head = where(above, slot + _SLOTS, slot)
+        exponent = _exponent(head)
+        store(digits, (panel, 0), ((first + stride - place) << 3) + fill + most(exponent, -1))
+        _append(streams, first, place, fill, pending, head, most(exponent, 0))
 
 
 @inlined
 def _take(codes, base, n_bytes, place, head, width):
     """Append bits to heads, as many as there are; `place` counts those read."""
     width = least(width, 8 * n_bytes - place)
-    byte = least(place >> 3, max(n_bytes, MIN_BYTES) - 4)
+    byte = least(place >> 3, (n_bytes if n_bytes > MIN_BYTES else MIN_BYTES) - 4)
     word = cast(gather_words(codes, base + byte), np.int32) >> least(place - (byte << 3), 31)
-    return place + width, (head << width) | (word & ((splat(np.int32(1)) << width) - 1))
-
-
-@inlined
-def _pop_raw(codes, base, n_bytes, place, head, width):
-    """Undo `_push_raw`."""
-    place, head = _take(codes, base, n_bytes, place, head, width)
-    return place, head >> width, head & ((splat(np.int32(1)) << width) - 1)
-
-
-@inlined
-def _read_lanes(model, codes, n_bytes, stride, n_lanes, steps, shift, panels, place):
-    """Read rows from flat bytes, lanes beyond the last row as that; give their energy."""
-    modulus, escape = 1 << model.residue_bits, model.n_levels << model.residue_bits
-    base = least(load(_LANE_NUMBERS, 0), n_lanes - 1) * stride
-    zero, energy, (state, context) = splat(np.int32(0)), splat(0.0), _start(model)
-    bit, head = _take(codes, base, n_bytes, zero, zero + 1, zero + PRECISION)
-    for i in range(panels.shape[1]):
-        entry = gather(model.owner, (context << PRECISION) + (head & (_SLOTS - 1)))
-        symbol, after = entry >> 19, entry & (2 * _SLOTS - 1)
-        if any_lane(head < _SLOTS):
-            facts = gather(model.symbol, context * MAX_SYMBOLS + symbol)
-            after = where(head < _SLOTS, after - (facts & (_SLOTS - 1)), after)
-        width = (entry >> (PRECISION + 1)) & 15
-        bit, head = _take(codes, base, n_bytes, bit, after, width)
-        residue, escapes = symbol & (modulus - 1), symbol >= escape
-        level = (symbol >> model.residue_bits) + model.first_level
-        if model.level_bits > 0 or any_lane(escapes):
-            low = where(escapes, zero + ESCAPE_BITS // 2, model.level_bits)
-            bit, head, rest = _pop_raw(codes, base, n_bytes, bit, head, low)
-            high = where(escapes, zero + ESCAPE_BITS // 2, 0)
-            bit, head, more = _pop_raw(codes, base, n_bytes, bit, head, high)
-            level = where(escapes, more << (ESCAPE_BITS // 2), level << model.level_bits) | rest
-        point = level << model.residue_bits | residue
-        decoded = (cast(point, np.float32) - shift[i]) * steps[i]
-        energy = energy + cast(decoded, np.float64) * cast(decoded, np.float64)
-        store(panels, (place[0], i, place[1]), decoded)
-        state, context = _follow(model, state, point)
-    return energy
+    return place + width, head << width | _lowest(word, width)
 
 
 @njit(cache=True, nogil=True)
-def read_rows(model, codes, n_bytes, steps, shift, panels, energy):
+def read_rows(model, codes, stride, n_bytes, steps, shift, panels, energy):
     """Read rows into panels.
 
     Parameters
     ----------
     model : Model
-    codes : uint8 ndarray of shape (n_rows, >= max(n_bytes, MIN_BYTES))
+    codes : uint8 ndarray of shape (n_rows * stride,)
         Any bytes: what no encoder writes is read as some finite row.
+    stride : int
+        Bytes from row to row, at least MIN_BYTES.
     n_bytes : int
+        How many of them belong to the code.
     steps, shift : float32 ndarray of shape (n_coordinates,)
         An integer y decodes to (y - shift) * step.
     panels : float32 ndarray of shape (n_panels, n_coordinates, width)
         Written to; the width is a multiple of LANES. What is left of the last vector of lanes
         repeats the last row.
-    energy : float64 ndarray of shape (n_rows,)
-        Written to: the sums of squares.
+    energy : float64 ndarray of shape (at least n_rows,)
+        Written to: the sums of squares. The length is a multiple of LANES.
     """
-    (n_rows, stride), flat = codes.shape, codes.ravel()
-    lanes = np.empty(LANES)
+    modulus, escape = 1 << model.residue_bits, model.n_levels << model.residue_bits
+    zero, half, n_rows = splat(np.int32(0)), ESCAPE_BITS // 2, codes.shape[0] // stride
     for first in range(0, n_rows, LANES):
-        n_lanes = min(LANES, n_rows - first)
-        place = first // panels.shape[2], first % panels.shape[2]
-        some = flat[first * stride :]
-        store(
-            lanes, 0,
-            _read_lanes(model, some, n_bytes, stride, n_lanes, steps, shift, panels, place),
-        )  # fmt: skip
-        for lane in range(n_lanes):
-            energy[first + lane] = lanes[lane]
+        some, total = codes[first * stride :], splat(0.0)
+        base = least(load(_LANE_NUMBERS, 0), n_rows - first - 1) * stride
+        state, context = _start(model)
+        place, head = _take(some, base, n_bytes, zero, zero + 1, zero + PRECISION)
+        for i in range(panels.shape[1]):
+            entry = gather(model.owner, (context << PRECISION) + (head & (_SLOTS - 1)))
+            symbol, after = entry >> 19, entry & (2 * _SLOTS - 1)
+            if any_lane(head < _SLOTS):
+                facts = gather(model.symbol, context * MAX_SYMBOLS + symbol)
+                after = where(head < _SLOTS, after - (facts & (_SLOTS - 1)), after)
+            width = (entry >> (PRECISION + 1)) & 15
+            place, head = _take(some, base, n_bytes, place, after, width)
+            level, escapes = (symbol >> model.residue_bits) + model.first_level, symbol >= escape
+            if model.level_bits > 0 or any_lane(escapes):
+                level = where(escapes, zero, level << model.level_bits)
+                for part in range(0, ESCAPE_BITS, half):
+                    width = where(escapes, zero + half, 0 if part else model.level_bits)
+                    place, head = _take(some, base, n_bytes, place, head, width)
+                    level = level | _lowest(head, width) << part
+                    head = head >> width
+            point = level << model.residue_bits | (symbol & (modulus - 1))
+            decoded = (cast(point, np.float32) - shift[i]) * steps[i]
+            total = total + cast(decoded, np.float64) * cast(decoded, np.float64)
+            store(panels, (first // panels.shape[2], i, first % panels.shape[2]), decoded)
+            state, context = _follow(model, state, point)
+        store(energy, first, total)
 
 
 @njit(cache=True, nogil=True)
