@@ -30,6 +30,7 @@ SCRIPTS = [
     "published_codes",
     "structured_products",
     "low_rank",
+    "entropy_speed",
 ]
 README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "benchmarks.rst"

@@ -239,7 +239,9 @@ class EntropyRowCode:
             codes[rows[left[done]], : self.n_bytes] = streams[: len(left)][done, 4:]
             low[left[missing > 0]] = surplus[left[missing > 0]]
             high[left[missing < 0]] = surplus[left[missing < 0]]
-            surplus[left] += np.clip(missing, *(bound[left] / 2 - surplus[left] / 2 for bound in (low, high)))
+            surplus[left] += np.clip(
+                missing, *(bound[left] / 2 - surplus[left] / 2 for bound in (low, high))
+            )
             left = left[~done]
             if len(left) == 0:
                 break
@@ -287,7 +289,7 @@ class _GainSearch:
 
     def __init__(self, row_code, panels, n_rows, budget):
         n, distortion = panels.shape[1], min(row_code.distortion, 0.9)
-        energy = np.einsum("pil,pil->pl", panels, panels, dtype=float).ravel()[:n_rows]
+        energy = np.square(panels).sum(axis=1).ravel()[:n_rows].astype(float)
         usual = np.divide(
             row_code.deviation * np.sqrt((1 - distortion) * n), np.sqrt(energy),
             out=np.zeros_like(energy), where=energy > 0,

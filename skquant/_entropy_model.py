@@ -63,9 +63,7 @@ def entropy_model(name, spread):
         shares = _apportion(weights)
         slots[i], after = _spread_slots(shares)
         # What is taken or moved between a step and the next brings the head back to 15 bits.
-        owner[i, slots[i]] = (
-            np.repeat(possible, shares) << 19 | _short_bits(after) << 15 | after
-        )
+        owner[i, slots[i]] = np.repeat(possible, shares) << 19 | _short_bits(after) << 15 | after
         first_slot = np.cumsum(shares) - shares
         symbol[i, possible] = _short_bits(shares) << 28 | first_slot << 14 | shares
         cost[i, possible] = PRECISION - np.log2(shares) + raw_bits[possible]
@@ -77,7 +75,7 @@ def entropy_model(name, spread):
         first_level=first,
         n_levels=n_levels,
         start_context=int(context[0]),
-        following=(context[following] << 16 | following * code.modulus).astype(np.int32).ravel(),
+        following=(context[following] << 16 | following).astype(np.int32).ravel(),
         cost=cost.ravel(),
         symbol=symbol.astype(np.uint32).view(np.int32).ravel(),
         slots=slots.ravel(),
@@ -130,7 +128,7 @@ def _apportion(weights):
 
 
 def _spread_slots(frequency):
-    """Give each symbol slots at even distances: the slots one symbol after another, and f + rank."""
+    """Give each symbol slots at even distances: one symbol's after another's, and f + rank."""
     after = np.concatenate([np.arange(f, 2 * f) for f in frequency])
     each = np.repeat(frequency, frequency)
     order = np.argsort(((2 * (after - each) + 1) << 40) // each, kind="stable")

@@ -50,8 +50,9 @@ def take_lanes(panels, rows):
 
 def put_lanes(source, numbers, target, rows):
     """Copy the rows of some numbers to where others are in another array of panels."""
-    (panel, lane), (new, there) = np.divmod(numbers, source.shape[2]), np.divmod(rows, target.shape[2])
-    target[new, :, there] = source[panel, :, lane]
+    panel, lane = np.divmod(numbers, source.shape[2])
+    to_panel, to_lane = np.divmod(rows, target.shape[2])
+    target[to_panel, :, to_lane] = source[panel, :, lane]
 
 
 def by_lane(values):

@@ -98,6 +98,7 @@ class TrellisCode:
             residues.append(residue[order])
             targets.append(target[order] + first_target[-1])
             first_target.append(first_target[-1] + target.max() + 1)
+        edges = np.concatenate(sources) * MAX_MODULUS + np.concatenate(residues)
         first_edge = np.searchsorted(np.concatenate(targets), np.arange(first_target[-1] + 1))
         return BlockTrellis(
             modulus=self.modulus,
@@ -105,7 +106,7 @@ class TrellisCode:
             width=int(np.diff(first_target).max()),
             first_target=np.array(first_target),
             first_edge=first_edge.astype(np.int32),
-            edges=(np.concatenate(sources) * MAX_MODULUS + np.concatenate(residues)).astype(np.int32),
+            edges=edges.astype(np.int32),
         )
 
     def quantize(self, panels, gains, shift=None):

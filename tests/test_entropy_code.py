@@ -44,9 +44,9 @@ def gaussian(n_rows, n, seed=0):
 def read_by_whole_numbers(row_code, row):
     """Decode a row with Python's integers, one step after the other."""
     model, code, scale = row_code.model, row_code.code, 2**PRECISION
-    n_bits, first_escape = 8 * row_code.n_bytes, model.n_levels * row_code.code.modulus
+    first_escape = model.n_levels * code.modulus
     stream = int.from_bytes(row.tobytes()[: row_code.n_bytes], "little")
-    bits = [stream >> k & 1 for k in range(n_bits)][::-1]
+    bits = [stream >> k & 1 for k in reversed(range(8 * row_code.n_bytes))]
     head, context, state, points = 1, model.start_context, 0, []
 
     def take(head, width):
@@ -63,7 +63,7 @@ def read_by_whole_numbers(row_code, row):
         rank = (entry & (2 * scale - 1)) - frequency
         head = frequency * (head // scale) + rank
         width = 0
-        while head << width < scale:
+        while bits and head << width < scale:
             width += 1
         head = take(head, width)
         level, residue = symbol // code.modulus + model.first_level, symbol % code.modulus
@@ -78,7 +78,7 @@ def read_by_whole_numbers(row_code, row):
             level = level << model.level_bits | number & (2**model.level_bits - 1)
         points.append((level * code.modulus + residue + 2**31) % 2**32 - 2**31)
         packed = int(model.following[state * code.modulus + residue])
-        state, context = (packed & 0xFFFF) // code.modulus, packed >> 16
+        state, context = packed & 0xFFFF, packed >> 16
     return np.array(points)
 
 
@@ -224,7 +224,7 @@ def test_models_are_the_same_on_every_machine():
     model, _ = entropy_model("E8", 16)
     frequency = (model.symbol & (2**PRECISION - 1)).astype(int)[model.cost > 0]
     weights = np.arange(1, len(frequency) + 1)
-    assert (len(frequency), int(frequency @ weights % 1_000_003)) == (40, 806_940)
+    assert (len(frequency), int(frequency @ weights % 1_000_003)) == (40, 794_665)
 
 
 @pytest.mark.parametrize(("name", "rate"), [("Trellis", 0.977), ("Leech", 1.086), ("E8", 1.205)])

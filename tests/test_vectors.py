@@ -13,6 +13,7 @@ from numba import njit
 from numba.core.errors import TypingError
 from reference import to_panels
 
+from skquant._entropy_code import EntropyRowCode
 from skquant._kernels._vectors import (
     LANES,
     any_lane,
@@ -22,6 +23,8 @@ from skquant._kernels._vectors import (
     floor,
     from_bits,
     high_half,
+    gather,
+    gather_words,
     inlined,
     lane_bits,
     least,
@@ -34,6 +37,7 @@ from skquant._kernels._vectors import (
     registers,
     rint,
     root,
+    scatter_words,
     splat,
     store,
     transpose,
@@ -489,7 +493,7 @@ def reverse(block):
 
 
 @njit
-def gather(source, order, out):
+def order_registers(source, order, out):
     block = registers(source[0, 0], LANES)
     for i in range(LANES):
         block[order[i]] = load(source, (i, 0))
@@ -503,7 +507,7 @@ def test_registers_are_indexed_dynamically_and_changed_by_functions(dtype, index
     source = np.arange(LANES**2).reshape(LANES, LANES).astype(dtype)
     order = np.random.default_rng(0).permutation(LANES)
     out = np.empty_like(source)
-    gather(source, order.astype(index_type), out)
+    order_registers(source, order.astype(index_type), out)
     expected = np.empty_like(source)
     expected[order] = source
     assert_same(out, expected[::-1])
@@ -555,6 +559,51 @@ def test_transpose(dtype):
     assert_same(out, np.ascontiguousarray(source.T))
 
 
+# Gather and scatter
+
+
+@njit
+def gather_elements(array, index, out):
+    store(out, 0, gather(array, load(index, 0)))
+
+
+@pytest.mark.parametrize("dtype", FLOATS + INTEGERS)
+def test_gather(dtype):
+    rng = np.random.default_rng(0)
+    array, out = rng.integers(0, 1000, 77).astype(dtype), np.empty(LANES, dtype)
+    index = rng.integers(0, len(array), LANES).astype(np.int32)
+    gather_elements(array, index, out)
+    assert_same(out, array[index])
+
+
+@njit
+def move_words(source, index, target, places, out):
+    words = gather_words(source, load(index, 0))
+    store(out, 0, words)
+    scatter_words(target, load(places, 0), words)
+
+
+def test_words_of_any_place():
+    rng = np.random.default_rng(0)
+    source, target = rng.integers(0, 256, 300).astype(np.uint8), np.zeros(5 * LANES, np.uint8)
+    index = rng.integers(0, len(source) - 3, LANES).astype(np.int32)
+    index[0], index[1] = 0, len(source) - 4
+    places, out = 5 * np.arange(LANES, dtype=np.int32)[::-1].copy() + 1, np.empty(LANES, np.uint32)
+    move_words(source, index, target, places, out)
+    four = source[index[:, None] + np.arange(4)]
+    assert_same(out, four.astype(np.uint32) @ (1 << np.arange(0, 32, 8, dtype=np.uint32)))
+    expected = np.zeros_like(target)
+    expected[places[:, None] + np.arange(4)] = four
+    assert_same(target, expected)
+
+
+def test_later_lanes_overwrite_earlier_ones():
+    source, target = np.arange(LANES + 3, dtype=np.uint8), np.zeros(4, np.uint8)
+    index, places = np.arange(LANES, dtype=np.int32), np.zeros(LANES, np.int32)
+    move_words(source, index, target, places, np.empty(LANES, np.uint32))
+    assert_same(target, source[LANES - 1 :])
+
+
 # Other machines
 
 
@@ -591,7 +640,7 @@ def run_as(cpu, *arguments):
 
 @other_machines
 def test_the_vectors_of_other_machines(cpu):
-    sample = "float32 and not neighbours and not registers"
+    sample = "(float32 or words) and not neighbours and not registers"
     run_as(cpu, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", sample)
 
 
@@ -610,6 +659,24 @@ def digest_of_codes():
             for array in (codes, moments, decoded, energy):
                 digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def digest_of_entropy_codes():
+    """Encode and decode some rows by entropy coding, and condense what comes out."""
+    panels = to_panels(np.random.default_rng(0).standard_normal((70, 96), dtype=np.float32))
+    digest = sha256()
+    for name, n_bytes in (("E8", 17), ("D4", 70), ("Trellis", 24)):
+        code = EntropyRowCode.choose(name, 96, n_bytes)
+        codes, decoded = np.zeros((70, n_bytes), np.uint8), np.zeros_like(panels)
+        for array in (code.encode(panels, codes), codes, code.decode(codes, decoded), decoded):
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+@other_machines
+def test_entropy_codes_do_not_depend_on_the_machine(cpu):
+    there = run_as(cpu, "-c", "import test_vectors; print(test_vectors.digest_of_entropy_codes())")
+    assert there.strip() == digest_of_entropy_codes()
 
 
 @other_machines

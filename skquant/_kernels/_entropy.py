@@ -1,16 +1,16 @@
 """Entropy coding of integer sequences into rows of fixed size: asymmetric numeral systems.
 
 A row's integers become one large number, the last first (J. Duda, *Asymmetric numeral systems*,
-arXiv:1311.2540). It is held as a head x below 2^15 and bits that follow, the lowest at the end of
-the row. To push a symbol, which owns f of 2^14 slots, the lowest bits of x join those that follow
-until x < 2f; then x becomes (x // f) 2^14 + the slot of rank x mod f among the symbol's own. That
-adds 14 - log2 f bits. The decoder looks the slot x mod 2^14 up, undoes the step, and takes bits back
-until x is 2^14 or more, as long as there are any.
+arXiv:1311.2540). It is held as a head x below 2^15 and bits that follow it in the row. To push a
+symbol, which owns f of 2^14 slots, the lowest bits of x go in front of those that follow until
+x < 2f; then x becomes (x // f) 2^14 + the slot of rank x mod f among the symbol's own. That adds
+14 - log2 f bits. The decoder looks the slot x mod 2^14 up, undoes the step, and takes bits back
+until x is 2^14 or more, as long as there are any. x // f is 0 or 1: no step divides.
 
 The number has one binary digit more than a row has bits, and the row leaves out its leading one.
 Nothing else is lost at either end: the encoder starts from the number that makes the digits come
-out right, 0 or 1 where a row is full; and since the slots of a symbol are spread evenly, not side by
-side, symbols add their bits and no more while x is still small.
+out right, 0 or 1 where a row is full; and since the slots of a symbol are spread evenly, not side
+by side, symbols add their bits and no more while x is still small.
 
 Many rows are worked on side by side. Every row is a number of its own, so that they are
 independent of each other, and random access is free.
@@ -42,9 +42,7 @@ PRECISION = 14  # bits of the frequencies
 SYMBOL_BITS = 10
 MAX_SYMBOLS = 2**SYMBOL_BITS
 ESCAPE_BITS = 32  # pushed in two halves
-MAX_LEVEL_BITS = 16
 MIN_BYTES = 4  # of a row and what follows it: bits are read from words
-STATE_MASK = 2**16 - 1
 _SLOTS = 2**PRECISION
 _LANE_NUMBERS = np.arange(LANES, dtype=np.int32)
 
@@ -52,8 +50,8 @@ _LANE_NUMBERS = np.arange(LANES, dtype=np.int32)
 class Model(NamedTuple):
     """Frequencies for each state of a trellis, as the kernels take them.
 
-    `skquant/_entropy_model.py` explains contexts and symbols. A symbol is level * modulus + residue,
-    levels counted from the first. Arrays are flat.
+    `skquant/_entropy_model.py` explains contexts and symbols. A symbol is level * modulus +
+    residue, levels counted from the first. Arrays are flat.
     """
 
     residue_bits: int  # log2 of the modulus of the trellis
@@ -61,7 +59,7 @@ class Model(NamedTuple):
     first_level: int
     n_levels: int
     start_context: int
-    following: np.ndarray  # int32 (n_states * modulus,), context << 16 | state * modulus after it
+    following: np.ndarray  # int32 (n_states * modulus,), context << 16 | state after each residue
     cost: np.ndarray  # float32 (n_contexts * 1024,), bits that a symbol takes, raw bits included
     symbol: np.ndarray  # int32 (n_contexts * 1024,), bits to move << 28 | start << 14 | frequency
     slots: np.ndarray  # int32 (n_contexts * 2^14,), slots of each symbol from its start
@@ -84,8 +82,8 @@ def _symbols(model, point):
 def _follow(model, state, point):
     """Give the states after integers, and their contexts."""
     residue = point & ((1 << model.residue_bits) - 1)
-    after = gather(model.following, state + residue)
-    return after & STATE_MASK, after >> 16
+    after = gather(model.following, (state << model.residue_bits) + residue)
+    return after & 0xFFFF, after >> 16
 
 
 @inlined
@@ -262,9 +260,7 @@ def push_rows(model, points, start, streams, digits, symbols, raw):
                 for shift in range(half, -1, -half):
                     width = where(escapes, zero + half, 0 if shift else model.level_bits)
                     head, bits = _join(head, rest >> shift, width)
-                    place, fill, pending = _append(
-                        streams, first, place, fill, pending, head, bits
-                    )
+                    place, fill, pending = _append(streams, first, place, fill, pending, head, bits)
                     head = head >> bits
             facts = gather(model.symbol, symbol)
             width, frequency = facts >> 28, facts & (_SLOTS - 1)

@@ -674,9 +674,7 @@ def _swap_bytes(builder, words):
 @lower_builtin(gather_words, types.Array, Vector)
 def _lower_gather_words(context, builder, sig, args):
     start = _start(context, builder, sig.args[0], args[0])
-    return _swap_bytes(
-        builder, _access_lanes(builder, "gather", start, args[1], ir.IntType(32), 1)
-    )
+    return _swap_bytes(builder, _access_lanes(builder, "gather", start, args[1], ir.IntType(32), 1))
 
 
 @lower_builtin(scatter_words, types.Array, Vector, Vector)
