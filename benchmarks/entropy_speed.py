@@ -17,7 +17,7 @@ from report import Table, show
 from threadpoolctl import threadpool_limits
 
 from skquant._entropy_code import EntropyRowCode
-from skquant._panels import empty_panels, empty_wide_panel, put_rows
+from skquant._panels import empty_panels, put_rows
 from skquant._trellis_code import TRELLIS_CODES
 
 RATES = (1, 2, 3, 4)
@@ -38,7 +38,7 @@ def run(n=1024, repeats=5):
     """Time every code at every rate."""
     X = gaussian(n, n)
     X /= np.sqrt(np.mean(X**2, axis=1, keepdims=True))
-    panels, decoded = empty_panels(n, n), empty_wide_panel(n, n)
+    panels, decoded = empty_panels(n, n), empty_panels(n, n)
     put_rows(X, panels)
     calls, copy, product = [], np.empty_like(X), np.empty((n, n), np.float32)
     settings = [(lattice, rate) for lattice in TRELLIS_CODES for rate in RATES]
