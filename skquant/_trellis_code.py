@@ -19,7 +19,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from ._kernels._trellis import (
+from ._kernels._viterbi import (
     MAX_MODULUS,
     BlockTrellis,
     quantize_blocks,
