@@ -70,10 +70,7 @@ class Model(NamedTuple):
 def _symbols(model, point):
     """Find the symbols of integers, escapes for those far out."""
     modulus = 1 << model.residue_bits
-    level_shift = model.residue_bits + model.level_bits
-    # Shifts fill in zeros, so that only numbers that are not negative are shifted.
-    level = (point + np.int32(2**30)) >> level_shift
-    level = level - ((np.int32(2**30) >> level_shift) + model.first_level)
+    level = (point >> (model.residue_bits + model.level_bits)) - model.first_level
     inside = (level >= 0) & (level < model.n_levels)
     return where(inside, level, model.n_levels) * modulus + (point & (modulus - 1))
 
@@ -186,8 +183,7 @@ def _collect(model, points, panel, symbols, raw):
     for i in range(points.shape[1]):
         point = load(points, (panel, i, 0))
         symbol = _symbols(model, point)
-        rest = (point + 2**30) >> model.residue_bits
-        rest = rest - (2**30 >> model.residue_bits)
+        rest = point >> model.residue_bits
         low = rest & ((1 << model.level_bits) - 1)
         store(symbols, (i, 0), context * MAX_SYMBOLS + symbol)
         store(raw, (i, 0), where(symbol >= escape, rest, low))
@@ -263,7 +259,7 @@ def push_rows(model, points, start, streams, digits, symbols, raw):
                     place, fill, pending = _append(streams, first, place, fill, pending, head, bits)
                     head = head >> bits
             facts = gather(model.symbol, symbol)
-            width, frequency = facts >> 28, facts & (_SLOTS - 1)
+            width, frequency = (facts >> 28) & 15, facts & (_SLOTS - 1)
             if any_lane(head < _SLOTS):
                 width = most(width - (PRECISION - _exponent(head)), 0)
             width = where(head < (frequency << width), most(width - 1, 0), width)
