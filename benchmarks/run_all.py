@@ -20,6 +20,7 @@ SCRIPTS = [
     "distortion",
     "recall",
     "rescore",
+    "rotations",
     "search_speed",
     "encode_speed",
     "first_call",

@@ -5,6 +5,8 @@ them down to a distortion equal to the level (T. M. Cover and J. A. Thomas, "Ele
 Theory", 2nd ed., theorem 10.3.3).
 """
 
+from heapq import heappop, heappush
+
 import numpy as np
 
 
@@ -78,3 +80,49 @@ def integer_bits(variances, level, distortions):
     gains = -np.diff(np.asarray(distortions, np.float64))
     worth = np.asarray(variances, np.float64)[:, None] * gains
     return np.count_nonzero(worth > 2 * np.log(2) * level, axis=1)
+
+
+def spend_on_ladders(worths, ladders, n_bits):
+    """Spend whole bits on codes whose rates come in steps, the step that saves most a bit first.
+
+    Parameters
+    ----------
+    worths : array-like of shape (n_blocks,)
+        What the distortion of a block of unit variance counts for each block.
+    ladders : list of (list of (int, float))
+        For each block the bits and distortions to choose from, ascending bits, descending and
+        convex distortions, the first of them (0, 1).
+    n_bits : int
+        Bits to spend in all.
+
+    Returns
+    -------
+    int64 ndarray of shape (n_blocks,)
+        Bits of each block. A step that no longer fits is skipped for cheaper ones.
+
+    Examples
+    --------
+    >>> ladder = [(0, 1.0), (1, 0.3634), (2, 0.1175)]
+    >>> spend_on_ladders([16.0, 4.0, 0.01], [ladder] * 3, 3).tolist()
+    [2, 1, 0]
+    """
+    spent, rungs, heap = np.zeros(len(worths), np.int64), [0] * len(worths), []
+
+    def offer(block):
+        ladder, rung = ladders[block], rungs[block]
+        if rung + 1 < len(ladder):
+            (bits, distortion), (more, less) = ladder[rung], ladder[rung + 1]
+            gain = worths[block] * (distortion - less) / (more - bits)
+            if gain > 0:
+                heappush(heap, (-gain, block, more - bits))
+
+    for block in range(len(worths)):
+        offer(block)
+    while heap:
+        _, block, cost = heappop(heap)
+        if cost <= n_bits:
+            n_bits -= cost
+            spent[block] += cost
+            rungs[block] += 1
+            offer(block)
+    return spent

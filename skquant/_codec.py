@@ -18,7 +18,7 @@ from ._entropy_code import EntropyRowCode, switching_rate
 from ._kernels._dispatch import centre_rows, gather_rows, scale_rows
 from ._kernels._vectors import LANES
 from ._panels import empty_panels, put_rows
-from ._rotation import KINDS
+from ._rotation import DRAWN, PrincipalRotation
 from ._row_code import RowCode, spend_bits
 from ._row_terms import TermLayout
 from ._scales import MAX_BITS_PER_ENTRY
@@ -36,10 +36,10 @@ class Codec:
     ----------
     mean : float64 ndarray of shape (n_features,)
         c, zero where features are not centred.
-    rotation : HadamardRotation, OrthogonalRotation or None
-        T.
+    rotation : HadamardRotation, OrthogonalRotation, PrincipalRotation or None
+        T; the last gives fewer coordinates than features where some are not coded.
     kept : intp ndarray of shape (n_coordinates,) or None
-        The rotated coordinates that are coded; None means all.
+        The rotated coordinates that are coded; None means all that T gives.
     row_code : RowCode or EntropyRowCode
         The code of the coordinates.
     terms : TermLayout
@@ -101,7 +101,9 @@ class Codec:
 
     def with_dither(self, seed):
         """Give the same codec with a subtractive dither."""
-        return replace(self, dither_seed=seed).calibrated()
+        dithered = replace(self, dither_seed=seed)
+        learned = isinstance(self.rotation, PrincipalRotation)  # its rows are not Gaussian
+        return dithered if learned else dithered.calibrated()
 
     def calibrated(self):
         """Give the same codec with the alignment that its code has on a few Gaussian rows."""
@@ -110,10 +112,17 @@ class Codec:
         panels[:] = np.random.RandomState(0).standard_normal(panels.shape)
         energy = np.einsum("pij,pij->pj", panels, panels)
         panels *= np.sqrt(n_kept / energy)[:, None]
-        codes = np.zeros((energy.size, self.row_code.n_bytes), np.uint8)
+        return self.aligned(panels, energy.size, n_kept)
+
+    def aligned(self, panels, n_rows, energy):
+        """Give the same codec with the alignment that its code has on rows of a given energy.
+
+        The rows may have parts that are not coded; then it is the energy of what is.
+        """
+        codes = np.zeros((n_rows, self.row_code.n_bytes), np.uint8)
         inner, square = self.row_code.encode(panels, codes, self.dither).T
-        aligned = np.mean(inner**2 / np.maximum(square * n_kept, 1e-30))
-        alignment = float(np.sqrt(n_kept / self.n_features * aligned))
+        aligned = np.mean(inner**2 / np.maximum(square * energy, 1e-30))
+        alignment = float(np.sqrt(energy / self.n_features * aligned))
         return replace(self, terms=replace(self.terms, gaussian_alignment=alignment))
 
     def clear_mean(self, vectors):
@@ -280,7 +289,7 @@ class Codec:
         panels = empty_panels(*rows.shape)
         scale_rows(rows, mean, offset, factor, panels)
         if self.rotation is not None:
-            self.rotation.forward(panels)
+            panels = self.rotation.forward(panels)
         return panels if self.kept is None else np.ascontiguousarray(panels[:, self.kept])
 
     def from_coordinates(self, coordinates):
@@ -299,7 +308,7 @@ class Codec:
             panels[:] = 0
             panels[:, self.kept] = kept
         if self.rotation is not None:
-            self.rotation.inverse(panels)
+            panels = self.rotation.inverse(panels)
         rows = np.empty((n_rows, self.n_features), np.float32)
         gather_rows(panels, rows)
         return rows
@@ -337,13 +346,8 @@ def make_codec(
         If the bits of a row do not pay for a single coordinate, or the lattice has no such coding.
     """
     n_features = len(mean)
-    n_bits = int(min(bits, MAX_BITS_PER_ENTRY) * n_features + 1e-9)
-    if n_bits < 1:
-        raise ValueError(
-            f"bits={bits} for {n_features} features comes to less than one bit a row; "
-            f"bits must be at least {1 / n_features:.3g}."
-        )
-    drawn = None if rotation is None else KINDS[rotation].draw(n_features, random_state)
+    n_bits = row_budget(bits, n_features)
+    drawn = None if rotation is None else DRAWN[rotation].draw(n_features, random_state)
     choose = _choose_row_code if coding == "fixed" else _choose_entropy_code
     row_code = choose(lattice, n_features, n_bits, objective)
     n_kept, kept = row_code.n_coordinates, None
@@ -354,6 +358,17 @@ def make_codec(
     terms = TermLayout.choose(center, n_features, distortion, centre_ratio)
     codec = Codec(mean, drawn, kept, row_code, terms)
     return codec if coding == "fixed" else codec.calibrated()
+
+
+def row_budget(bits, n_features):
+    """Give the bits of a row's code words; refuse a budget that pays for none."""
+    n_bits = int(min(bits, MAX_BITS_PER_ENTRY) * n_features + 1e-9)
+    if n_bits < 1:
+        raise ValueError(
+            f"bits={bits} for {n_features} features comes to less than one bit a row; "
+            f"bits must be at least {1 / n_features:.3g}."
+        )
+    return n_bits
 
 
 def _choose_row_code(lattice, n_features, n_bits, objective):

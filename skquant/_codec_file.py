@@ -12,10 +12,12 @@ from ._entropy_code import MAX_SPREAD, MIN_SPREAD, EntropyRowCode
 from ._nested_code import NestedLatticeCode, Repeated, count_scales, fill_block
 from ._rotation import KINDS
 from ._row_code import RowCode, Segment
-from ._row_terms import TermLayout
+from ._row_terms import MOST_COSINE_BITS, TermLayout
 from ._scales import MAX_BITS_PER_ENTRY
 from ._trellis_code import TRELLIS_CODES
 from .lattices import LATTICES, Z, get_lattice
+
+MOST_GROUPS = 2**7  # more than codes to choose from
 
 
 def codec_to_file(codec):
@@ -55,6 +57,7 @@ def _segments_to_file(row_code):
             "block_bits": int(s.code.n_bits),
             "distortion": float(s.code.distortion),
             "n_blocks": int(s.n_blocks),
+            "spread": float(s.spread),
         }
         for s in row_code.segments
     ]
@@ -95,7 +98,7 @@ def _rebuild(meta, arrays, row_bytes, lattice):
     terms = TermLayout(
         center,
         _integer(meta, "mantissa", 7, 23),
-        _integer(meta, "cosine_bits", 0, 20),
+        _integer(meta, "cosine_bits", 0, MOST_COSINE_BITS),
         _real(meta, "gaussian_alignment"),
     )
     kind = _choice(meta, "rotation", (*KINDS, None))
@@ -103,10 +106,11 @@ def _rebuild(meta, arrays, row_bytes, lattice):
     if "entropy_code" in meta:
         row_code = _rebuild_entropy_code(meta["entropy_code"])
     else:
-        row_code = _rebuild_row_code(meta["segments"], arrays["scales"], lattice)
+        learned = kind == "pca"
+        row_code = _rebuild_row_code(meta["segments"], arrays["scales"], lattice, learned)
     _require(row_code.n_bytes + terms.n_bytes == row_bytes, "row width")
     kept = None
-    if row_code.n_coordinates != n_features:
+    if row_code.n_coordinates != n_features and kind != "pca":
         _require(row_code.n_coordinates < n_features, "segments")
         kept = _array(arrays, "kept", np.int64, (row_code.n_coordinates,))
         ascending = kept[0] >= 0 and kept[-1] < n_features and (np.diff(kept) > 0).all()
@@ -118,9 +122,13 @@ def _rebuild(meta, arrays, row_bytes, lattice):
         signs = _array(arrays, "rotation", np.int8, (len(signs), n_features))
         _require(bool((np.abs(signs) == 1).all()), "rotation")
         rotation = KINDS[kind](signs)
-    elif kind == "orthogonal":
-        shape = (n_features, n_features)
-        rotation = KINDS[kind](_array(arrays, "rotation", np.float32, shape))
+    elif kind is not None:
+        _require(row_code.n_coordinates <= n_features, "segments")
+        shape = (n_features, row_code.n_coordinates)
+        matrix = _array(arrays, "rotation", np.float32, shape)
+        lengths = np.einsum("ij,ij->j", matrix, matrix, dtype=np.float64)
+        _require(bool((np.abs(lengths - 1) < 1e-3).all()), "rotation")
+        rotation = KINDS[kind](matrix)
     if center == "features":
         mean = _array(arrays, "mean", np.float64, (n_features,))
     else:
@@ -131,15 +139,17 @@ def _rebuild(meta, arrays, row_bytes, lattice):
     return Codec(mean, rotation, kept, row_code, terms, seed)
 
 
-def _rebuild_row_code(entries, scales, own_lattice):
-    _require(isinstance(entries, list) and 1 <= len(entries) <= 3, "segments")
+def _rebuild_row_code(entries, scales, own_lattice, learned):
+    """Rebuild the segments; those of a learned rotation are many, and their scales far apart."""
+    most_segments, reach = (MOST_GROUPS, 1e5) if learned else (3, 1)
+    _require(isinstance(entries, list) and 1 <= len(entries) <= most_segments, "segments")
     _require(scales.dtype == np.float64 and scales.ndim == 1, "scales")
     _require(bool((np.isfinite(scales) & (scales > 0)).all()), "scales")
     segments, first, bit, used = [], 0, 0, 0
     for entry in entries:
         lattice = _rebuild_lattice(entry, own_lattice)
         copies = _integer(entry, "copies", 1, 2**10)
-        is_tail = lattice == LATTICES["Z"] and entry is entries[-1]
+        is_tail = lattice == LATTICES["Z"] and (learned or entry is entries[-1])
         _require(copies == fill_block(lattice).copies or is_tail, "copies")
         d = lattice.generator.shape[0] * copies
         n_bits = _integer(entry, "block_bits", 1, MAX_BITS_PER_ENTRY * d)
@@ -151,13 +161,14 @@ def _rebuild_row_code(entries, scales, own_lattice):
         own = scales[used : used + n_scales]
         _require(len(own) == n_scales and bool((np.diff(own) > 0).all()), "scales")
         radius = own * lattice.covolume ** (1 / lattice.dimension)  # of a cell, about
-        _require(bool(((radius > 1e-9) & (radius < 100)).all()), "scales")
-        block, distortion = Repeated(lattice, copies), _real(entry, "distortion")
+        _require(bool(((radius > 1e-9 / reach) & (radius < 100 * reach)).all()), "scales")
+        block, distortion = Repeated(lattice, copies), _real(entry, "distortion", reach**2)
         if q == 0:
             code = ShortestPointCode(block, own, distortion)
         else:
             code = NestedLatticeCode(block, q, own, n_bits, distortion)
-        segments.append(Segment(code, first, n_blocks, bit))
+        spread = _real(entry, "spread", reach) if learned else 1.0
+        segments.append(Segment(code, first, n_blocks, bit, spread))
         first, bit, used = first + n_blocks * d, bit + n_blocks * n_bits, used + n_scales
     _require(used == len(scales), "scales")
     return RowCode(tuple(segments))
@@ -207,9 +218,9 @@ def _integer(entry, name, least, most):
     return value
 
 
-def _real(entry, name):
+def _real(entry, name, most=1):
     value = entry[name]
-    _require(type(value) in (int, float) and 0 <= value <= 1, name)
+    _require(type(value) in (int, float) and 0 <= value <= most, name)
     return float(value)
 
 

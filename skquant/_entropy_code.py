@@ -65,6 +65,7 @@ class EntropyRowCode:
     n_coordinates: int
     n_bytes: int
     spread: int
+    largest_spread = 1.0  # root mean square of the coordinates
 
     @classmethod
     @lru_cache(maxsize=256)

@@ -22,8 +22,12 @@ MOST_COORDINATES = 2**16  # of which the sums of products of bytes stay below 2^
 
 
 def bytes_serve(row_code):
-    """Tell whether rounding to bytes adds little to the error of a code: some per cent."""
-    return HAS_BYTES and row_code.n_coordinates <= MOST_COORDINATES and row_code.distortion > 4e-3
+    """Tell whether rounding to bytes adds little to the error of a code: some per cent.
+
+    What a byte stands for is in proportion to the largest coordinates.
+    """
+    fine = row_code.distortion <= 4e-3 * row_code.largest_spread**2
+    return HAS_BYTES and row_code.n_coordinates <= MOST_COORDINATES and not fine
 
 
 @dataclass(frozen=True)

@@ -191,13 +191,14 @@ class NestedLatticeCode:
         dithered = self._with_centres(n_blocks, dither)
         stop = first + n_blocks * self.dimension
         if dithered.lattice >= 0:
-            fine = panels
+            fine, start = panels, first
             if panels.dtype != self.dtype:
-                fine = np.zeros(panels.shape, self.dtype)
+                shape = len(panels), stop - first, panels.shape[2]
+                fine, start = np.zeros(shape, self.dtype), 0
             kernel, code = self._kernel(dithered, decode_e8_blocks, decode_blocks)
-            kernel(code, codes, first, n_blocks, bit, fine, energy)
+            kernel(code, codes, start, n_blocks, bit, fine, energy)
             if fine is not panels:
-                panels[:, first:stop] = fine[:, first:stop]
+                panels[:, first:stop] = fine
             return
         words = _get_words(codes, np.tile(self.parameters.word_bits, n_blocks), bit)
         centres = self._all_centres(dithered, n_blocks, len(codes))

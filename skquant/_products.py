@@ -13,6 +13,7 @@ import numpy as np
 from ._codec import batches, lay_apart
 from ._kernels._dispatch import FEW_VECTORS
 from ._pair_law import pair_law
+from ._rotation import PrincipalRotation
 from ._standard_errors import Factor, correlations, inverse, predict
 
 PANEL_FLOATS = 2**23  # enough rows for a fast product
@@ -108,6 +109,14 @@ def pair_product(a, b, estimator, return_std):
                 "quantizer, or with quantizers of the same random_state."
             )
         return times_transposed(a, b)
+    if isinstance(a._codec.rotation, PrincipalRotation) and (
+        return_std or estimator != "least_squares"
+    ):
+        raise ValueError(
+            'estimator="unbiased" and return_std need a random rotation: with rotation="pca" what '
+            "a product loses depends on the directions of its rows. Compress both matrices with "
+            'rotation="hadamard" or "orthogonal".'
+        )
     gram = _known_vectors(a._codec) @ _known_vectors(b._codec).T
     clears_mean = "rows" in (a._codec.terms.center, b._codec.terms.center)
     law = pair_law(a._codec, b._codec) if return_std else None

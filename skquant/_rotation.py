@@ -108,4 +108,32 @@ class OrthogonalRotation:
         return panels
 
 
-KINDS = {cls.kind: cls for cls in (HadamardRotation, OrthogonalRotation)}
+@dataclass(frozen=True, eq=False)
+class PrincipalRotation:
+    """Coordinates along learned axes; directions of little variance may be left out.
+
+    Parameters
+    ----------
+    matrix : float32 ndarray of shape (n_features, n_coordinates)
+        Orthonormal columns; rows x are mapped to x @ matrix.
+    """
+
+    matrix: np.ndarray
+    kind = "pca"
+
+    @property
+    def state(self):
+        """The array that defines the rotation."""
+        return self.matrix
+
+    def forward(self, panels):
+        """Give the coordinates of rows, from panels of one width, as `OrthogonalRotation` does."""
+        return self.matrix.T @ panels
+
+    def inverse(self, panels):
+        """Give the rows that have these coordinates, and none along what is left out."""
+        return self.matrix @ panels
+
+
+DRAWN = {cls.kind: cls for cls in (HadamardRotation, OrthogonalRotation)}
+KINDS = {**DRAWN, PrincipalRotation.kind: PrincipalRotation}

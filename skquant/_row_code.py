@@ -29,17 +29,20 @@ class Segment:
         Number of blocks.
     bit : int
         The first bit in the row.
+    spread : float, default=1.0
+        Root mean square of the coordinates that the code is made for.
     """
 
     code: NestedLatticeCode
     first: int
     n_blocks: int
     bit: int
+    spread: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class RowCode:
-    """A code for rows of unit variance.
+    """A code for rows, of unit variance unless its segments are fitted to others.
 
     Parameters
     ----------
@@ -54,6 +57,11 @@ class RowCode:
         """Number of coded coordinates."""
         last = self.segments[-1]
         return last.first + last.n_blocks * last.code.dimension
+
+    @property
+    def largest_spread(self):
+        """Root mean square of the largest coordinates."""
+        return max(s.spread for s in self.segments)
 
     @property
     def arrays(self):
@@ -164,9 +172,14 @@ def spend_bits(lattice, n_coordinates, n_bits):
         if n_bits - left_bits >= n_blocks * min(available_bits(lattice))
     ]
     plan = min(plans, key=lambda plan: sum(n * c.dimension * c.distortion for c, n in plan))
+    return lay_out(plan)
+
+
+def lay_out(plan):
+    """Give the blocks their places in a row: code, how often it is used, and spread if not 1."""
     segments, first, bit = [], 0, 0
-    for code, count in plan:
-        segments.append(Segment(code, first, count, bit))
+    for code, count, *spread in plan:
+        segments.append(Segment(code, first, count, bit, *spread))
         first, bit = first + count * code.dimension, bit + count * code.n_bits
     return RowCode(tuple(segments))
 

@@ -9,7 +9,7 @@ factor is ‖r‖ γ/‖u‖ and the other ‖r‖/(γ ‖u‖), and ‖u‖ can
   of 1/24, and the cosine of r and the centre c, so that ‖x‖ and ⟨x, c⟩ are exact in any distance
   as far as it matters: in steps that are small against the error of the code.
 * ``center="rows"`` stores A and the row's mean; ``center=False`` stores A. There γ is the one that
-  the code has on Gaussian rows.
+  the code has on Gaussian rows, or on those that a learned rotation was fitted to.
 
 Magnitudes keep the exponent of a float32 and the leading `mantissa` bits. A row's mean is a
 float32, to which it is rounded before it is subtracted, so that no error comes of it.
@@ -23,6 +23,7 @@ from ._kernels._dispatch import unpack_fields
 
 ALIGNMENT_BITS = 9
 ALIGNMENT_STEPS = 24.0  # a bit of signal-to-noise ratio
+MOST_COSINE_BITS = 20
 ALIGNMENT_LOWEST = -5.0  # log2 of the ratio at level 1; level 0 says that nothing was coded
 
 
@@ -78,7 +79,7 @@ class TermLayout:
     cosine_bits : int
         Bits of the cosine of row and centre; 0 takes it for zero.
     gaussian_alignment : float
-        γ of Gaussian rows, used where rows do not store their own.
+        γ of Gaussian rows, or of those fitted to, used where rows do not store their own.
     """
 
     center: str | bool
@@ -114,11 +115,14 @@ class TermLayout:
         step = max(np.sqrt(distortion / n_features) / 3, 2.0**-16)
         mantissa, cosine_bits = int(np.ceil(-np.log2(step))), 0
         if centre_ratio > step:
-            cosine_bits = int(np.clip(np.ceil(1 + np.log2(centre_ratio / step)), 2, 20))
+            cosine_bits = int(
+                np.clip(np.ceil(1 + np.log2(centre_ratio / step)), 2, MOST_COSINE_BITS)
+            )
         spare = -(8 + mantissa + ALIGNMENT_BITS + cosine_bits) % 8
         if cosine_bits:
-            cosine_bits += spare // 2
-            spare -= spare // 2
+            extra = min(spare // 2, MOST_COSINE_BITS - cosine_bits)
+            cosine_bits += extra
+            spare -= extra
         return cls(center, min(mantissa + spare, 23), cosine_bits, alignment)
 
     @property

@@ -6,6 +6,7 @@ a lattice of the user's own it runs when a quantizer is fitted.
 """
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import files
 
@@ -20,6 +21,7 @@ from .lattices import LATTICES, Z
 
 SCALE_COUNTS = (1, 2, 3, 4, 5, 6, 8, 12)
 MAX_BITS_PER_ENTRY = 16
+RUNG = 4  # half a bit an entry
 
 
 def simulate_distortion(code, sample, weights):
@@ -141,6 +143,47 @@ def derive_code(lattice, n_bits, *, n_blocks=4000, max_evaluations=25, check_blo
     return best
 
 
+def fit_scales(code, blocks, max_evaluations=15):
+    """Fit the scales of a code to blocks of data, starting from those for Gaussian ones.
+
+    Parameters
+    ----------
+    code : NestedLatticeCode or ShortestPointCode
+    blocks : float32 ndarray of shape (n_blocks, dimension)
+        Blocks of unit variance.
+    max_evaluations : int, default=15
+
+    Returns
+    -------
+    The code with the best geometric progression of scales that was found, and its distortion.
+    """
+    weights = np.ones(len(blocks))
+    n_scales, best = len(code.scales), None
+
+    def make(logarithms):
+        ends = np.sort(np.exp(logarithms))
+        return replace(code, scales=np.geomspace(*ends, n_scales) if n_scales > 1 else ends)
+
+    def measure(logarithms):
+        nonlocal best
+        candidate = make(logarithms)
+        distortion = simulate_distortion(candidate, blocks, weights)
+        if best is None or distortion < best.distortion:
+            best = replace(candidate, distortion=distortion)
+        return distortion
+
+    start = np.log(code.scales[[0, -1]] if n_scales > 1 else code.scales)
+    simplex = start + 0.2 * np.vstack([0 * start, np.eye(len(start))])
+    options = {"maxfev": max_evaluations, "xatol": 5e-3, "fatol": 0, "initial_simplex": simplex}
+    minimize(measure, start, method="Nelder-Mead", options=options)
+    return best
+
+
+def stretch(code, factor):
+    """Give the code for blocks that are so many times as wide."""
+    return replace(code, scales=code.scales * factor, distortion=code.distortion * factor**2)
+
+
 @lru_cache
 def _table():
     """Read the derived codes of the package's lattices."""
@@ -181,6 +224,34 @@ def available_bits(lattice):
         d = fill_block(lattice).dimension
         return list(range(d, MAX_BITS_PER_ENTRY * d + 1, d))
     return sorted(map(int, _table()[lattice.name]))
+
+
+@lru_cache
+def ladder(lattice):
+    """List bits and distortions of the codes of a block to be fitted, that of no bits included.
+
+    They are RUNG bits apart: more of them would give a row more segments to decode, and lower the
+    error little. But for the coarsest, codes of a single scale are left out: on data with heavier
+    tails than a Gaussian they do worse than mixtures of others. The codes of a lattice of the
+    user's own are not derived for this: what its second moment promises at high rates will do.
+    """
+    if lattice in LATTICES.values():
+        rungs = []
+        for bits in available_bits(lattice):
+            code = code_for(lattice, bits)
+            if not rungs or (bits >= rungs[-1][0] + RUNG and len(code.scales) > 1):
+                rungs.append((bits, code.distortion))
+    else:
+        d, loss = fill_block(lattice).dimension, 2 * np.pi * np.e * lattice.second_moment
+        rungs = [(bits, loss * 4.0 ** (-bits / d)) for bits in available_bits(lattice)]
+    return [(0, 1.0), *rungs]
+
+
+@lru_cache
+def scalar_ladder():
+    """List bits and distortions of the codes of one coordinate, as `ladder` does."""
+    bits = range(1, MAX_BITS_PER_ENTRY + 1)
+    return [(0, 1.0), *((n, scalar_code(1, n).distortion) for n in bits)]
 
 
 @lru_cache(maxsize=512)

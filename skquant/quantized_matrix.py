@@ -368,7 +368,7 @@ def matmul(a, b, *, estimator="least_squares", return_std=False):
         If `a` is no `QuantizedMatrix` or `b` no transpose of one.
     ValueError
         If the widths differ, `estimator` is unknown, or the factors were compressed in different
-        coordinates and more than the least-squares product is asked for.
+        coordinates or with ``rotation="pca"`` and more than the least-squares product is asked for.
 
     Notes
     -----

@@ -22,11 +22,14 @@ QUANTIZERS = [
     LatticeQuantizer(bits=2.7, lattice="A2", rotation="orthogonal", center="rows"),
     LatticeQuantizer(bits=8, lattice=D4(), center=False, n_jobs=2),
     LatticeQuantizer(bits=3, output="codes"),
+    LatticeQuantizer(bits=2, rotation="pca"),
+    LatticeQuantizer(bits=1.5, rotation="auto", lattice="D4", center="rows"),
     LatticeQuantizer(coding="entropy"),
     LatticeQuantizer(bits=9, lattice="Trellis", coding="entropy", objective="product"),
 ]
 NEIGHBORS = [
     QuantizedKNeighborsClassifier(),
+    QuantizedKNeighborsClassifier(quantizer=LatticeQuantizer(rotation="pca")),
     QuantizedKNeighborsClassifier(
         metric="cosine", quantizer=LatticeQuantizer(bits=5, rotation="orthogonal", lattice="D4")
     ),

@@ -21,7 +21,9 @@ from skquant.lattices import E8, LATTICES, Lattice
 
 CENTERS = ["features", "rows", False]
 every_center = pytest.mark.parametrize("center", CENTERS)
-every_rotation = pytest.mark.parametrize("rotation", ["hadamard", "orthogonal", None])
+every_rotation = pytest.mark.parametrize(
+    "rotation", ["hadamard", "orthogonal", "pca", "auto", None]
+)
 every_lattice = pytest.mark.parametrize("lattice", LATTICES)
 both_outputs = pytest.mark.parametrize("output", ["dequantized", "codes"])
 

@@ -30,8 +30,9 @@ def compress(n_rows, n_features, dtype=np.float64, bits=3.0, seed=0, **parameter
         {"center": "rows", "rotation": "orthogonal"},
         {"center": False, "rotation": None, "lattice": "Z"},
         {"bits": 0.4},
+        {"rotation": "pca"},
     ],
-    ids=["features", "rows", "plain", "below one bit"],
+    ids=["features", "rows", "plain", "below one bit", "learned"],
 )
 def matrix(request):
     return compress(150, 21, **request.param)
@@ -641,6 +642,66 @@ def test_impossible_content_is_refused(rewritable, key, value):
     assert peak < 10e6  # a length that lies does not make us allocate
 
 
+@pytest.fixture
+def learned_file(tmp_path):
+    """Give a file with a learned rotation: groups of both kinds of codes, and lone coordinates."""
+    path = tmp_path / "learned.skq"
+    rows = np.random.default_rng(0).standard_normal((300, 43)) * 0.9 ** np.arange(43)
+    quantizer = LatticeQuantizer(2, rotation="pca", random_state=0).fit(rows)
+    quantizer.compress(rows[:5]).save(path)
+    meta, arrays = _file_format.read(path, KIND)
+    assert arrays.keys() == {"rows", "scales", "mean", "rotation"}
+    ratios = [segment["nesting_ratio"] for segment in meta["codec"]["segments"]]
+    assert 3 < len(ratios) and min(ratios) == 0
+    assert arrays["rotation"].shape[1] < 43
+    return path
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("meta__codec__rotation", "orthogonal"),
+        ("meta__codec__rotation", "hadamard"),
+        ("meta__codec__rotation", None),
+        ("meta__codec__n_features", 44),
+        ("meta__codec__n_features", 8),
+        ("meta__codec__segments", lambda segments: segments[1:]),
+        ("meta__codec__segments", lambda segments: segments[::-1]),
+        ("meta__codec__segments", lambda segments: 100 * segments),
+        (SEGMENT + "nesting_ratio", 1),
+        (SEGMENT + "block_bits", 9),
+        (SEGMENT + "copies", 2),
+        (SEGMENT + "n_blocks", 10**9),
+        (SEGMENT + "distortion", -1.0),
+        (SEGMENT + "distortion", 1e300),
+        (SEGMENT + "spread", REMOVED),
+        (SEGMENT + "spread", -1.0),
+        (SEGMENT + "spread", 1e300),
+        ("arrays__scales", lambda scales: 1e9 * scales),
+        ("arrays__scales", lambda scales: 1e-20 * scales),
+        ("arrays__scales", with_entry(-1, np.nan)),
+        ("arrays__rotation", REMOVED),
+        ("arrays__rotation", lambda matrix: matrix[1:]),
+        ("arrays__rotation", lambda matrix: matrix[:, 1:]),
+        ("arrays__rotation", lambda matrix: matrix.T),
+        ("arrays__rotation", lambda matrix: matrix.astype(float)),
+        ("arrays__rotation", lambda matrix: 2 * matrix),
+        ("arrays__rotation", lambda matrix: 0 * matrix),
+        ("arrays__rotation", with_entry(3, np.inf)),
+        ("arrays__rotation", with_entry(3, 1e30)),
+        ("arrays__rotation", with_entry(3, np.nan)),
+    ],
+)
+def test_impossible_content_of_a_learned_codec_is_refused(learned_file, key, value):
+    test_impossible_content_is_refused(learned_file, key, value)
+
+
+def test_any_rows_of_a_learned_codec_decode_to_finite_numbers(learned_file):
+    rewrite(learned_file)
+    QuantizedMatrix.load(learned_file)
+    test_any_rows_decode_to_finite_numbers(learned_file, 43)
+
+
 def test_a_lattice_is_repeated_as_often_as_fills_a_block_and_not_more(rewritable):
     """The kernels know E8 in eight coordinates, though sixteen would fit the rest of the file."""
     doubled = {"copies": 2, "n_blocks": 1, "block_bits": 16, "nesting_ratio": 2}
@@ -658,11 +719,11 @@ def test_a_rewritten_file_can_be_loaded(rewritable):
     np.testing.assert_allclose(loaded, expected, atol=1e-5)
 
 
-def test_any_rows_decode_to_finite_numbers(rewritable):
+def test_any_rows_decode_to_finite_numbers(rewritable, n_features=40):
     rewrite(
         rewritable,
         arrays__rows=lambda rows: np.tile(np.arange(256, dtype=np.uint8)[:, None], rows.shape[1]),
     )
     loaded = QuantizedMatrix.load(rewritable)
     assert np.isfinite(loaded.toarray()).all()
-    assert np.isfinite(loaded @ np.ones(40)).all()
+    assert np.isfinite(loaded @ np.ones(n_features)).all()

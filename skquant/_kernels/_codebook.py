@@ -68,12 +68,16 @@ def decode_words(words, half_energy, codes, first, n_blocks, byte, panels, energ
     (n_rows,), gets added the squares of what each row decodes to.
     """
     width, n_words = panels.shape[2], words.shape[0]
-    for row in range(panels.shape[0] * width):
-        panel, lane = row // width, row % width
+    columns, own = words.T.copy(), np.empty(LANES, np.uintp)
+    for row in range(0, panels.shape[0] * width, LANES):
+        panel, lane, n_lanes = row // width, row % width, min(LANES, codes.shape[0] - row)
         for block in range(n_blocks):
-            word = codes[row, byte + block] if row < codes.shape[0] else 0
-            word = word if word < n_words else 0
+            own[:] = 0
+            for j in range(n_lanes):
+                word = codes[row + j, byte + block]
+                own[j] = word if word < n_words else 0
+                energy[row + j] += 2 * half_energy[own[j]]
             for i in range(BLOCK):
-                panels[panel, first + block * BLOCK + i, lane] = words[word, i]
-            if row < codes.shape[0]:
-                energy[row] += 2 * half_energy[word]
+                place = np.uintp(first + block * BLOCK + i)
+                for j in range(LANES):
+                    panels[panel, place, np.uintp(lane + j)] = columns[i, own[np.uintp(j)]]
