@@ -65,7 +65,6 @@ class EntropyRowCode:
     n_coordinates: int
     n_bytes: int
     spread: int
-    largest_spread = 1.0  # root mean square of the coordinates
 
     @classmethod
     @lru_cache(maxsize=256)
@@ -73,6 +72,11 @@ class EntropyRowCode:
         """Choose the model for rows of a size, of which at most 16 bits a coordinate are used."""
         n_bytes = min(n_bytes, 2 * n_coordinates)
         return cls(lattice, n_coordinates, n_bytes, _choose_spread(lattice, n_coordinates, n_bytes))
+
+    @property
+    def spreads(self):
+        """Root mean square of each coordinate."""
+        return np.ones(self.n_coordinates)
 
     @property
     def code(self):

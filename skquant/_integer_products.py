@@ -16,18 +16,62 @@ from ._kernels._dispatch import (
     round_to_shorts,
 )
 from ._kernels._vectors import LANES
+from ._panels import empty_panels, put_rows, take_rows
+from ._rotation import HadamardRotation
 
 LARGEST_NORM = 32767  # whose products stay below 2^30
+FINEST_FOR_BYTES = 4e-3  # least distortion of coordinates of unit variance
 MOST_COORDINATES = 2**16  # of which the sums of products of bytes stay below 2^31
 
 
-def bytes_serve(row_code):
-    """Tell whether rounding to bytes adds little to the error of a code: some per cent.
+def choose_mixing(row_code):
+    """Choose what makes bytes serve, that is, add some per cent to the error of a code.
 
-    What a byte stands for is in proportion to the largest coordinates.
+    What a byte stands for is in proportion to the largest coordinates. Where these are much larger
+    than others, which is where a learned rotation puts them last, the last ones are mixed, as few
+    as will do.
+
+    Returns
+    -------
+    Mixing or None
+        None where 16-bit integers have to serve.
     """
-    fine = row_code.distortion <= 4e-3 * row_code.largest_spread**2
-    return HAS_BYTES and row_code.n_coordinates <= MOST_COORDINATES and not fine
+    energy, limit = row_code.spreads**2, row_code.distortion / FINEST_FOR_BYTES
+    if not HAS_BYTES or len(energy) > MOST_COORDINATES:
+        return None
+    for count in (0, *(2**k for k in range(3, len(energy).bit_length()))):
+        rest, mixed = energy[: len(energy) - count], energy[len(energy) - count :]
+        if rest.max(initial=0.0) < limit and (count == 0 or mixed.mean() < limit):
+            return Mixing(count)
+    return None
+
+
+class Mixing:
+    """A random rotation of the last coordinates, which makes them alike.
+
+    Parameters
+    ----------
+    count : int
+        How many, a power of two or 0.
+    """
+
+    def __init__(self, count):
+        signs = 2 * np.random.RandomState(0).randint(2, size=(1, count)) - 1
+        self._rotation = HadamardRotation(signs.astype(np.int8)) if count else None
+        self._count = count
+
+    def mix(self, panels):
+        """Rotate the rows of panels in place."""
+        if self._count:
+            last = panels[:, panels.shape[1] - self._count :]
+            last[:] = self._rotation.forward(np.ascontiguousarray(last))
+
+    def mix_rows(self, rows):
+        """Rotate rows of shape (n_rows, n_coordinates)."""
+        panels = empty_panels(*rows.shape)
+        put_rows(rows, panels)
+        self.mix(panels)
+        return take_rows(panels, len(rows))
 
 
 @dataclass(frozen=True)

@@ -59,9 +59,10 @@ class RowCode:
         return last.first + last.n_blocks * last.code.dimension
 
     @property
-    def largest_spread(self):
-        """Root mean square of the largest coordinates."""
-        return max(s.spread for s in self.segments)
+    def spreads(self):
+        """Root mean square of each coordinate."""
+        sizes = [s.n_blocks * s.code.dimension for s in self.segments]
+        return np.repeat([s.spread for s in self.segments], sizes)
 
     @property
     def arrays(self):

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.utils import gen_even_slices
 
 from .._codec import batches
-from .._integer_products import IntegerQueries, IntegerRows, bytes_serve
+from .._integer_products import IntegerQueries, IntegerRows, choose_mixing
 from .._kernels._dispatch import (
     HAS_INTEGERS,
     centre_rows,
@@ -135,7 +135,10 @@ class _IntegerQueries:
     def __init__(self, row_code, coordinates, length):
         self.n_coordinates = coordinates.shape[1]
         self.panel_rows = max(64, PANEL_FLOATS // self.n_coordinates // 64 * 64)
-        self.integers = IntegerQueries.round(coordinates, bytes_serve(row_code))
+        self.mixing = choose_mixing(row_code)
+        if self.mixing is not None:
+            coordinates = self.mixing.mix_rows(coordinates)
+        self.integers = IntegerQueries.round(coordinates, self.mixing is not None)
         self.length = length
 
     def searcher(self):
@@ -146,6 +149,8 @@ class _IntegerQueries:
         weight = self.length * (queries.units / unit)
 
         def take(panels, scale, offset, first_row, distances, indices):
+            if in_bytes:
+                self.mixing.mix(panels)
             tiles, units = room.round(panels)
             scales = np.zeros(len(units), np.float32)
             scales[: len(scale)] = units[: len(scale)] * scale * unit
