@@ -18,7 +18,7 @@ keeps every point off the cell's boundary, so that encoder and decoder never bre
   of scale costs every lattice equally little.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -117,6 +117,10 @@ class NestedLatticeCode:
     scales: np.ndarray
     n_bits: int
     distortion: float
+
+    def __getstate__(self):
+        """Leave what can be computed again out of pickles."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def dimension(self):

@@ -16,7 +16,7 @@ from ._pair_law import pair_law
 from ._rotation import PrincipalRotation
 from ._standard_errors import Factor, correlations, inverse, predict
 
-PANEL_FLOATS = 2**23  # enough rows for a fast product
+PANEL_FLOATS = 2**21  # enough rows for a fast product
 LEFT_FLOATS = 2**22  # the right factor is decoded anew for every so many of the left
 CHUNK_ROWS = 2**9
 LARGEST_FACTOR = 1e15  # whose products single precision can hold

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from reference import hadamard_rotation, to_panels, to_rows
 
 from skquant._kernels._vectors import LANES
-from skquant._rotation import KINDS, ROUNDS, HadamardRotation, OrthogonalRotation
+from skquant._rotation import DRAWN, ROUNDS, HadamardRotation, OrthogonalRotation
 
-every_kind = pytest.mark.parametrize("kind", KINDS)
+every_kind = pytest.mark.parametrize("kind", DRAWN)
 random_seeds = st.integers(0, 2**32 - 1)
 
 
 def draw(kind, n_features, seed=0):
-    return KINDS[kind].draw(n_features, np.random.RandomState(seed))
+    return DRAWN[kind].draw(n_features, np.random.RandomState(seed))
 
 
 def gaussian(n_rows, n_features, dtype=np.float64):
