@@ -64,9 +64,10 @@ def measure_distortions():
     shipped = json.loads(TARGET.read_text(encoding="utf-8"))
     for lattice in LATTICES.values():
         sample = gaussian_blocks(SETTINGS["check_blocks"], fill_block(lattice).dimension)
-        for bits, row in shipped["codes"][lattice.name].items():
-            distortion = simulate_distortion(code_for(lattice, int(bits)), *sample)
-            row[-1] = float(f"{distortion:.5g}")
+        table = {int(bits): row for bits, row in shipped["codes"][lattice.name].items()}
+        for bits, row in table.items():
+            row[-1] = float(f"{simulate_distortion(code_for(lattice, bits), *sample):.5g}")
+        shipped["codes"][lattice.name] = lower_hull(table)
         print(lattice.name, "done", flush=True)
     TARGET.write_text(json.dumps(shipped, indent=1) + "\n", encoding="utf-8")
 
