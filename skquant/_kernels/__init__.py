@@ -4,28 +4,31 @@ Which kernel serves which call::
 
     compress, transform        toarray, transform        products              kneighbors
     -------------------        ------------------        --------              ----------
-    rows                       bytes                     bytes                 queries, bytes
-      | _rows.centre_rows        | _nested.                | _nested.            | _rows, _hadamard
-      | _rows.scale_rows         |   decode_blocks         |   decode_blocks     | _nested.
-      v                          v                         v                     |   decode_blocks
-    panels                     panels                    wide panel              v
-      | _hadamard.rotate         | _hadamard.              | BLAS; for a few   wide panel
-      | _nested.                 |   rotate_back           | vectors, without    | BLAS
-      |   encode_blocks          | _rows.gather_rows       | panel, _nested.     | _top_k.
-      v                          v                         |   multiply_blocks   |   update_top_k
-    bytes                      rows                        v                     v
-                                                         products              k nearest rows
+    rows                       bytes                     bytes                 bytes
+      | _rows.centre_rows        | decode: _e8,            | decode              | decode
+      | _rows.scale_rows         |   _nested, _codebook,   v                     v
+      v                          |   _entropy            panels                panels
+    panels                       v                         | _rows.gather_rows   | _tiles.round_...
+      | _hadamard.rotate       panels                      | BLAS                v
+      | encode: _nested,         | _hadamard.              |                   tiles, queries
+      |   _codebook, _entropy    |   rotate_back           | for few vectors     | _tiles.
+      v                          | _rows.gather_rows       | without panels:     |   search_tiles
+    bytes                        v                         | multiply_...blocks  v
+                               rows                        v                   k nearest rows
+                                                         products
 
-*Panels* hold rows side by side, (n_panels, n_coordinates, width): 32 rows to a panel where
-kernels follow each other, so that a row stays in the nearest cache, and some thousand in a *wide*
-panel, which is all that is ever decoded at a time. Kernels work on 32 rows at once, in the
-vectors of `_vectors`: one source for every machine, without branches on data. `_dispatch` is the
-one place that chooses an implementation; all others import from it.
+*Panels* hold 32 rows side by side each, (n_panels, n_coordinates, 32), and kernels work on as many
+at once, in the vectors of `_vectors`: one source for every machine, without branches on data.
+*Tiles* are panels rounded to bytes or 16-bit integers (`_dot`); where the machine has no fast
+products of these, search takes floats, BLAS and `_top_k.update_top_k` instead. `_e8` is the decoder
+of all E8 codes up to four bits an entry, in 16-bit integers; `_nested` decodes every code. `_isa`
+is the one place that asks what the machine can do, and `_dispatch` the one that chooses by it; the
+rest of the package imports from there.
 
 Rules. Kernels are compiled lazily, with ``cache=True`` and without eager signatures, which would
-refuse read-only arrays. A kernel and what it inlines stand in one file, but for `_vectors`, because
-the cache of compiled code does not see changes of callees elsewhere: whoever changes `_vectors`
-deletes ``_kernels/__pycache__``. They are ``nogil`` and single-threaded:
+refuse read-only arrays. A kernel and what it inlines stand in one file, but for `_vectors`, `_dot`
+and `_words`, because the cache of compiled code does not see changes of callees elsewhere: whoever
+changes these deletes ``_kernels/__pycache__``. They are ``nogil`` and single-threaded:
 threads are made by `skquant._threads` over independent blocks of rows, so that no result depends on
 their number and no threading layer of Numba, which forks and foreign threads can break, is ever
 started. Only sums of whole rows are compiled with relaxed floating-point rules, never what decides

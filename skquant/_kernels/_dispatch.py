@@ -1,6 +1,7 @@
-"""The one place that chooses between kernels: portable or SIMD, batch or single.
+"""The one place that chooses between kernels by what the machine can do.
 
-So far every machine takes the portable kernels, which rely on the compiler's vectoriser.
+All are compiled for it from one source. What differs is whether products of small integers outrun
+those of floats, and of which.
 """
 
 from ._codebook import decode_words, encode_words
@@ -14,7 +15,6 @@ from ._terms import unpack_fields
 from ._tiles import round_to_bytes, round_to_shorts, search_tiles
 from ._top_k import update_top_k
 
-# Whether products of integers outrun those of floats.
 HAS_INTEGERS = HAS_BYTES or VECTOR_BITS >= 256
 
 __all__ = [
