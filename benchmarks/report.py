@@ -27,17 +27,24 @@ class Table:
     columns : list of tuple
         Heading, and how a value is formatted, as in ``format(value, ...)``; "" for words.
     rows : list of tuple
-        Values.
+        Values; None where there is none.
+    note : str, default=""
+        What stands below the table, after its provenance.
     """
 
     name: str
     columns: list
     rows: list
+    note: str = ""
 
     def cells(self):
         """Give all cells as text, the headings first."""
         formatted = [
-            [format(v, f) for v, (_, f) in zip(row, self.columns, strict=True)] for row in self.rows
+            [
+                "–" if v is None else format(v, f)
+                for v, (_, f) in zip(row, self.columns, strict=True)
+            ]
+            for row in self.rows
         ]
         return [[heading for heading, _ in self.columns], *formatted]
 
@@ -103,5 +110,5 @@ def time_in_turn(functions, repeats):
 def show(tables):
     """Print tables, when a benchmark runs by itself."""
     for table in tables:
-        print(f"\n{table.name}\n\n{table.text()}")
+        print(f"\n{table.name}\n\n{table.text()}\n\n{table.note}".rstrip())
     print(f"\n{provenance(Path(sys.argv[0]).stem)}")

@@ -5,7 +5,7 @@ between ``.. table: NAME`` and ``.. end`` in docs/benchmarks.rst. A benchmark th
 tables as they were.
 
     python benchmarks/run_all.py                  # all
-    python benchmarks/run_all.py recall memory    # only these
+    python benchmarks/run_all.py search memory    # only these
 """
 
 import re
@@ -18,10 +18,9 @@ from report import ROOT, provenance, timed
 
 SCRIPTS = [
     "distortion",
-    "recall",
+    "search",
     "rescore",
     "rotations",
-    "search_speed",
     "encode_speed",
     "first_call",
     "memory",
@@ -73,7 +72,7 @@ def main(names):
                 tables, seconds = timed(process.submit(run_script, name).result)
             for table in tables:
                 print(f"\n{table.text()}")
-                publish(table, provenance(name))
+                publish(table, f"{provenance(name)} {table.note}".rstrip())
             print(f"\n{seconds:.0f} s", flush=True)
         except Exception as error:
             print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)

@@ -1,0 +1,44 @@
+"""skquant itself."""
+
+import numpy as np
+
+from skquant import QuantizedKNeighborsClassifier, __version__
+
+from . import FLOAT_BITS
+from .base import Peer
+
+version = __version__
+
+
+class Skquant(Peer):
+    """Search among compressed rows."""
+
+    def __init__(self, bits, n_threads):
+        parameters = {"bits": bits, "metric": "inner_product", "random_state": 0}
+        super().__init__("skquant", bits, parameters)
+        self.knn = QuantizedKNeighborsClassifier(**parameters, n_jobs=n_threads)
+
+    def warm_up(self, rows):
+        self.fit(rows[:1000])
+        for n_queries in (1, 100):
+            self.kneighbors(rows[:n_queries], 10)
+
+    def fit(self, rows):
+        self.knn.fit(rows, np.zeros(len(rows)))
+
+    def kneighbors(self, queries, k):
+        return self.knn.kneighbors(queries, k, return_distance=False)
+
+    @property
+    def bytes_per_row(self):
+        codes = self.knn.codes_
+        return codes.bits_per_entry * codes.shape[1] / 8
+
+    @property
+    def codec_bytes(self):
+        codes = self.knn.codes_
+        return codes.nbytes - codes.shape[0] * self.bytes_per_row
+
+
+def contestants(n_features, bits, n_threads):
+    return [Skquant(bits, n_threads)] if bits != FLOAT_BITS else []
