@@ -10,7 +10,7 @@ TITLES = {
     "words": "words",
     "clustered": "clustered",
 }
-IN_SHORT = ("gaussian", "sentences")
+IN_SHORT = ("gaussian", "fashion_mnist")
 PRODUCT, FLAT = "sgemm alone", "faiss flat"
 NAMED = [("code bits", ""), ("method", "")]
 

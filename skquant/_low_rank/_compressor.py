@@ -161,7 +161,7 @@ class LowRankLowPrecisionCompressor(
         calibration : array-like of shape (n_inputs, n_features), default=None
             Inputs that the compressed matrix will be multiplied with, such as those of a layer of
             weights. The error to make small is then that of ``X @ calibration.T`` and not that of
-            `X`, as in [2]_, and `reconstruction_err_` tells it. For the methods that are not of
+            `X`, as in CALDERA, and `reconstruction_err_` tells it. For the methods that are not of
             the LPLR paper. ``coding="entropy"`` gains most: there the residual is weighted too.
 
         Returns
