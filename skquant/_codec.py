@@ -219,12 +219,16 @@ class Codec:
             The terms of the rows.
         """
         terms = self.unpack_terms(packed)
+        for rows, panels, decoded_norm in self._decode_words(packed, panel_rows):
+            yield rows, panels, decoded_norm, terms[rows]
+
+    def _decode_words(self, packed, panel_rows):
+        """Give what `decode_panels` does, but for the terms."""
         room = empty_panels(min(panel_rows, len(packed)), self.row_code.n_coordinates)
         for rows in batches(len(packed), panel_rows):
             apart = lay_apart(packed[rows])
             panels = room[: -(-len(apart) // LANES)]
-            energy = self.row_code.decode(apart, panels, self.dither)
-            yield rows, panels, np.sqrt(energy), terms[rows]
+            yield rows, panels, np.sqrt(self.row_code.decode(apart, panels, self.dither))
 
     def decode_coordinates(self, packed, out):
         """Decode rows to the codes' coordinates, a row a row.
@@ -239,13 +243,15 @@ class Codec:
         -------
         decoded_norm : ndarray of shape (n_rows,)
             ‖u‖.
+        terms : RowTerms
+            The terms of the rows.
         """
         decoded_norm = np.empty(len(packed))
         at_once = max(LANES, BLOCK_FLOATS // out.shape[1] // LANES * LANES)
-        for rows, panels, norm, _ in self.decode_panels(packed, at_once):
+        for rows, panels, norm in self._decode_words(packed, at_once):
             gather_rows(panels, out[rows])
             decoded_norm[rows] = norm
-        return decoded_norm
+        return decoded_norm, self.unpack_terms(packed)
 
     def decode(self, packed, dtype):
         """Reconstruct rows by least squares, (n_rows, n_features)."""

@@ -94,7 +94,7 @@ def _decoded(matrix, panel_floats=PANEL_FLOATS):
     for rows in batches(len(matrix), panel_rows):
         packed = matrix._rows[rows]
         words = room[: len(packed)]
-        yield rows, words, codec.decode_coordinates(packed, words), codec.unpack_terms(packed)
+        yield rows, words, *codec.decode_coordinates(packed, words)
 
 
 def pair_product(a, b, estimator, return_std):

@@ -59,8 +59,8 @@ def _search_chunk(codes, chunk, coordinates, length, query_offset, limit, metric
     for first in range(chunk.start, chunk.stop, _PANEL_ROWS):
         packed = codes._rows[first : min(first + _PANEL_ROWS, chunk.stop)]
         decoded = room[: len(packed)]
-        decoded_norm = codec.decode_coordinates(packed, decoded)
-        factor, offset = scale_and_offset(codec.unpack_terms(packed), decoded_norm, metric)
+        decoded_norm, terms = codec.decode_coordinates(packed, decoded)
+        factor, offset = scale_and_offset(terms, decoded_norm, metric)
         for block in batches(len(coordinates), _QUERY_BLOCK):
             distances = coordinates[block] @ decoded.T * factor
             distances *= length[block, None]
