@@ -14,19 +14,38 @@ from skquant._kernels._dispatch import BYTE_OFFSET, HAS_BYTES, QUERIES, search_t
 from skquant._kernels._dot import dot_bytes, dot_shorts
 from skquant._kernels._vectors import LANES, load, store
 
+with_bytes = pytest.mark.skipif(not HAS_BYTES, reason="no such product")
 sizes = pytest.mark.parametrize(
-    "in_bytes",
-    [pytest.param(True, marks=pytest.mark.skipif(not HAS_BYTES, reason="no such product")), False],
-    ids=["bytes", "shorts"],
+    "in_bytes", [pytest.param(True, marks=with_bytes), False], ids=["bytes", "shorts"]
+)
+shares = pytest.mark.parametrize(
+    "share",
+    [pytest.param(1.0, marks=with_bytes), pytest.param(0.6, marks=with_bytes), 0.0],
+    ids=["bytes", "both", "shorts"],
 )
 
 
-def integers_of(tiles, n_coordinates, in_bytes):
+def integers_of(words, n_coordinates, n_bytes, byte_type):
+    """Give the integers in the steps of rows or queries, (n, n_coordinates)."""
+    byte_steps = -(-n_bytes // 4)
+    in_bytes = np.ascontiguousarray(words[:, :byte_steps]).view(byte_type)[:, :n_bytes]
+    in_shorts = np.ascontiguousarray(words[:, byte_steps:]).view(np.int16)
+    return np.hstack([in_bytes, in_shorts[:, : n_coordinates - n_bytes]], dtype=int)
+
+
+def integers_of_rows(tiles, n_coordinates, n_bytes):
     """Give the integers of the rows of tiles, (n_rows, n_coordinates)."""
-    words = np.ascontiguousarray(tiles.transpose(0, 2, 1))
-    integers = words.view(np.int16 if not in_bytes else np.uint8 if BYTE_OFFSET else np.int8)
-    integers = integers.reshape(len(tiles) * LANES, -1)[:, :n_coordinates].astype(int)
-    return integers - BYTE_OFFSET * in_bytes
+    words = tiles.transpose(0, 2, 1).reshape(-1, tiles.shape[1])
+    byte_type = np.uint8 if BYTE_OFFSET else np.int8
+    integers = integers_of(words, n_coordinates, n_bytes, byte_type)
+    integers[:, :n_bytes] -= BYTE_OFFSET
+    return integers
+
+
+def integers_of_queries(queries, n_coordinates, n_bytes):
+    """Give the integers of queries, (n_queries, n_coordinates), those of no query at the end."""
+    words = queries.blocks.transpose(0, 2, 1).reshape(-1, queries.blocks.shape[1])
+    return integers_of(words, n_coordinates, n_bytes, np.int8)
 
 
 @sizes
@@ -57,62 +76,60 @@ def test_dots_are_exact_at_the_ends_of_the_range(in_bytes):
     np.testing.assert_array_equal(out, expected)
 
 
-@sizes
+@shares
 @given(st.integers(1, 3 * LANES), st.integers(1, 19), st.integers(0, 2**32 - 1))
-def test_rounded_rows_are_as_near_as_their_units(in_bytes, n_rows, n_coordinates, seed):
-    rng = np.random.default_rng(seed)
+def test_rounded_rows_are_as_near_as_their_units(share, n_rows, n_coordinates, seed):
+    rng, n_bytes = np.random.default_rng(seed), int(share * n_coordinates)
     rows = rng.standard_normal((n_rows, n_coordinates)) * 10.0 ** rng.uniform(-3, 3, (n_rows, 1))
     rows[0] = 0
     panels = to_panels(rows.astype(np.float32))
-    tiles, units = IntegerRows(n_rows, n_coordinates, in_bytes).round(panels)
-    integers = integers_of(tiles, n_coordinates, in_bytes)[:n_rows]
+    tiles, units = IntegerRows(n_rows, n_coordinates, n_bytes).round(panels)
+    integers = integers_of_rows(tiles, n_coordinates, n_bytes)[:n_rows]
     assert (np.abs(integers * units[:n_rows, None] - rows) <= 0.51 * units[:n_rows, None]).all()
-    if in_bytes:
-        assert (np.abs(integers[1:]).max(axis=1) == 127).all()
-    assert (np.linalg.norm(integers.astype(float), axis=1) < 32767 + n_coordinates).all()
+    in_bytes, in_shorts = np.split(integers, [n_bytes], axis=1)
+    peak = np.abs(in_bytes).max(axis=1, initial=0)
+    norm = np.linalg.norm(in_shorts.astype(float), axis=1)
+    assert (peak <= 127).all() and (norm < 32767 + n_coordinates).all()
+    assert ((peak == 127) | (norm > 32767 - n_coordinates))[1:].all()
 
 
-@sizes
-def test_rounded_queries_are_as_near_as_their_units(in_bytes):
+@shares
+def test_rounded_queries_are_as_near_as_their_units(share):
     queries = np.random.default_rng(0).standard_normal((2 * QUERIES + 1, 7)).astype(np.float32)
     queries[3] = 0
-    rounded = IntegerQueries.round(queries, in_bytes)
-    kind = np.int8 if in_bytes else np.int16
-    words = np.ascontiguousarray(rounded.blocks.transpose(0, 2, 1))
-    integers = words.view(kind).reshape(3 * QUERIES, -1)
-    found = integers[: len(queries), :7] * rounded.units[:, None]
+    n_bytes = int(share * 7)
+    rounded = IntegerQueries.round(queries, n_bytes)
+    integers = integers_of_queries(rounded, 7, n_bytes)
+    found = integers[: len(queries)] * rounded.units[:, None]
     assert (np.abs(found - queries) <= 0.51 * rounded.units[:, None]).all()
     assert not integers[len(queries) :].any()
-    expected = -BYTE_OFFSET * integers.sum(axis=1, dtype=int) * in_bytes
+    expected = -BYTE_OFFSET * integers[:, :n_bytes].sum(axis=1)
     np.testing.assert_array_equal(rounded.start, expected)
 
 
-@sizes
+@shares
 @pytest.mark.parametrize("n_rows", [1, LANES - 1, 5 * LANES + 3])
 @pytest.mark.parametrize("largest_offset", [0.0, 3.0, 1e35])
-def test_the_nearest_by_integers_are_found(in_bytes, n_rows, largest_offset):
+def test_the_nearest_by_integers_are_found(share, n_rows, largest_offset):
     """Against a sort of all distances; rows come twice, so that ties occur."""
-    rng, k = np.random.default_rng(0), min(4, n_rows)
+    rng, k, n_bytes = np.random.default_rng(0), min(4, n_rows), int(share * 10)
     rows = rng.standard_normal((n_rows, 10)).astype(np.float32)
     rows[n_rows // 2 :] = rows[: n_rows - n_rows // 2]
     offset = largest_offset * rng.random(n_rows)
     offset[n_rows // 2 :] = offset[: n_rows - n_rows // 2]
     queries = IntegerQueries.round(
-        rng.standard_normal((QUERIES + 2, 10)).astype(np.float32), in_bytes
+        rng.standard_normal((QUERIES + 2, 10)).astype(np.float32), n_bytes
     )
-    tiles, units = IntegerRows(n_rows, 10, in_bytes).round(to_panels(rows))
+    tiles, units = IntegerRows(n_rows, 10, n_bytes).round(to_panels(rows))
     weight = rng.random(len(queries.units)) * (np.arange(len(queries.units)) != 1)
     distances = np.full((len(weight), k), np.inf)
     indices = np.full((len(weight), k), np.iinfo(np.int64).max)
     search_tiles(
-        tiles, units, queries.blocks, queries.start, in_bytes, weight, offset, 100, distances,
-        indices,
+        tiles, units, queries.blocks, queries.start, queries.byte_steps, weight, offset, 100,
+        distances, indices,
     )  # fmt: skip
-    words = np.ascontiguousarray(queries.blocks.transpose(0, 2, 1))
-    integers = words.view(np.int8 if in_bytes else np.int16).reshape(-1, words.shape[2] * (
-        4 if in_bytes else 2
-    ))[: len(weight), :10].astype(int)  # fmt: skip
-    sums = integers @ integers_of(tiles, 10, in_bytes)[:n_rows].T
+    integers = integers_of_queries(queries, 10, n_bytes)[: len(weight)]
+    sums = integers @ integers_of_rows(tiles, 10, n_bytes)[:n_rows].T
     expected = offset + weight[:, None] * (sums.astype(np.float32) * units[:n_rows])
     order = np.argsort(expected, axis=1, kind="stable")[:, :k]
     by_distance = np.lexsort((indices, distances), axis=1)

@@ -8,7 +8,7 @@ Which kernel serves which call::
       | _rows.centre_rows        | decode: _e8,            | decode              | decode
       | _rows.scale_rows         |   _nested, _codebook,   v                     v
       v                          |   _entropy            panels                panels
-    panels                       v                         | _rows.gather_rows   | _tiles.round_...
+    panels                       v                         | _rows.gather_rows   | _tiles.round_rows
       | _hadamard.rotate       panels                      | BLAS                v
       | encode: _nested,         | _hadamard.              |                   tiles, queries
       |   _codebook, _entropy    |   rotate_back           | for few vectors     | _tiles.
@@ -19,7 +19,7 @@ Which kernel serves which call::
 
 *Panels* hold 32 rows side by side each, (n_panels, n_coordinates, 32), and kernels work on as many
 at once, in the vectors of `_vectors`: one source for every machine, without branches on data.
-*Tiles* are panels rounded to bytes or 16-bit integers (`_dot`); where the machine has no fast
+*Tiles* are panels rounded to bytes and 16-bit integers (`_dot`); where the machine has no fast
 products of these, search takes floats, BLAS and `_top_k.update_top_k` instead. `_e8` is the decoder
 of all E8 codes up to four bits an entry, in 16-bit integers; `_nested` decodes every code. `_isa`
 is the one place that asks what the machine can do, and `_dispatch` the one that chooses by it; the

@@ -12,7 +12,7 @@ from ._isa import VECTOR_BITS
 from ._nested import FEW_VECTORS, decode_blocks, encode_blocks, multiply_blocks
 from ._rows import centre_rows, gather_rows, scale_rows
 from ._terms import unpack_fields
-from ._tiles import round_to_bytes, round_to_shorts, search_tiles
+from ._tiles import round_rows, search_tiles
 from ._top_k import update_top_k
 
 HAS_INTEGERS = HAS_BYTES or VECTOR_BITS >= 256
@@ -34,8 +34,7 @@ __all__ = [
     "multiply_e8_blocks",
     "rotate",
     "rotate_back",
-    "round_to_bytes",
-    "round_to_shorts",
+    "round_rows",
     "scale_rows",
     "search_tiles",
     "unpack_fields",

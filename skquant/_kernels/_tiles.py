@@ -1,8 +1,8 @@
 """Round decoded rows to small integers and multiply them by queries, a tile of 32 rows at a time.
 
-A tile has the shape (n_steps, LANES): a step is an int32 for each row, with four bytes or two
-16-bit integers of the row in it (`_dot`). Queries come in blocks of QUERIES, (n_steps, QUERIES),
-laid out alike. What rows and queries lack to fill steps and blocks is zero.
+A tile has the shape (n_steps, LANES): a step is an int32 for each row (`_dot`). The first steps
+have four bytes of the row in it, the others two 16-bit integers. Queries come in blocks of QUERIES,
+(n_steps, QUERIES), laid out alike. What rows and queries lack to fill steps and blocks is zero.
 """
 
 import numpy as np
@@ -29,79 +29,78 @@ _ROUND = 1.5 * 2.0**23  # added to a float32, it leaves the nearest integer in t
 
 
 @inlined
-def _round(panels, panel, step, per_step, scale, shift):
+def _round(panels, panel, first, last, per_step, scale, shift):
     """Round some coordinates to integers and lay them side by side in 32 bits."""
     word, width = splat(np.int32(0)), 32 // per_step
     for i in range(per_step):
-        if per_step * step + i < panels.shape[1]:
-            value = load(panels, (panel, per_step * step + i, 0)) * scale + shift
+        if first + i < last:
+            value = load(panels, (panel, first + i, 0)) * scale + shift
             word = word | (bits(value) & ((1 << width) - 1)) << width * i
     return word
 
 
+@inlined
+def _choose_units(panels, panel, n_bytes):
+    """Give the least units of rows in which no integer is too large."""
+    peak, energy = splat(np.float32(1e-30)), splat(np.float32(1e-30))
+    for i in range(n_bytes):
+        peak = most(peak, abs(load(panels, (panel, i, 0))))
+    for i in range(n_bytes, panels.shape[1]):
+        value = load(panels, (panel, i, 0))
+        energy = energy + value * value
+    return most(peak / np.float32(127), root(energy) / np.float32(32767))
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def round_to_bytes(panels, tiles, units):
-    """Round rows to bytes, the largest coordinate of a row to 127.
+def round_rows(panels, n_bytes, tiles, units):
+    """Round rows to bytes and 16-bit integers, as finely as both allow.
+
+    The largest byte of a row is at most 127, and the norm of its 16-bit integers at most 32767: no
+    product with a row of at most that norm exceeds 32 bits.
 
     Parameters
     ----------
     panels : float32 ndarray of shape (n_tiles, n_coordinates, LANES)
-    tiles : int32 ndarray of shape (n_tiles, ceil(n_coordinates / 4), LANES)
-        Written to.
+    n_bytes : int
+        How many of the coordinates, the first, become bytes.
+    tiles : int32 ndarray of shape (n_tiles, n_steps, LANES)
+        Written to; ceil(n_bytes / 4) steps of bytes and as many more as the others fill.
     units : float32 ndarray of shape (n_tiles * LANES,)
         Written to: what an integer of each row stands for.
     """
-    shift = np.float32(_ROUND + BYTE_OFFSET)
+    n_coordinates, byte_steps = panels.shape[1], -(-n_bytes // 4)
     for tile in range(tiles.shape[0]):
-        peak = splat(np.float32(1e-30))
-        for i in range(panels.shape[1]):
-            peak = most(peak, abs(load(panels, (tile, i, 0))))
-        store(units, tile * LANES, peak / np.float32(127))
-        scale = np.float32(127) / peak
-        for step in range(tiles.shape[1]):
-            store(tiles, (tile, step, 0), _round(panels, tile, step, 4, scale, shift))
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def round_to_shorts(panels, tiles, units):
-    """Round rows to 16-bit integers, the norm of a row to 32767.
-
-    No product with a row of at most that norm exceeds 32 bits. The arguments are those of
-    `round_to_bytes`, with two coordinates in a step.
-    """
-    shift = np.float32(_ROUND)
-    for tile in range(tiles.shape[0]):
-        energy = splat(np.float32(1e-30))
-        for i in range(panels.shape[1]):
-            value = load(panels, (tile, i, 0))
-            energy = energy + value * value
-        norm = root(energy)
-        store(units, tile * LANES, norm / np.float32(32767))
-        scale = np.float32(32767) / norm
-        for step in range(tiles.shape[1]):
-            store(tiles, (tile, step, 0), _round(panels, tile, step, 2, scale, shift))
+        unit = _choose_units(panels, tile, n_bytes)
+        store(units, tile * LANES, unit)
+        scale, shift = np.float32(1) / unit, np.float32(_ROUND + BYTE_OFFSET)
+        for step in range(byte_steps):
+            word = _round(panels, tile, 4 * step, n_bytes, 4, scale, shift)
+            store(tiles, (tile, step, 0), word)
+        shift = np.float32(_ROUND)
+        for step in range(byte_steps, tiles.shape[1]):
+            first = n_bytes + 2 * (step - byte_steps)
+            word = _round(panels, tile, first, n_coordinates, 2, scale, shift)
+            store(tiles, (tile, step, 0), word)
 
 
 @inlined
-def _multiply(tiles, tile, queries, block, start, in_bytes, sums):
+def _multiply(tiles, tile, queries, block, start, byte_steps, sums):
     """Multiply a tile by a block of queries."""
     for q in range(QUERIES):
         sums[q] = splat(start[block * QUERIES + q])
-    if in_bytes:
-        for step in range(tiles.shape[1]):
-            row = load(tiles, (tile, step, 0))
-            for q in range(QUERIES):
-                sums[q] = dot_bytes(sums[q], row, queries[block, step, q])
-    else:
-        for step in range(tiles.shape[1]):
-            row = load(tiles, (tile, step, 0))
-            for q in range(QUERIES):
-                sums[q] = dot_shorts(sums[q], row, queries[block, step, q])
+    for step in range(byte_steps):
+        row = load(tiles, (tile, step, 0))
+        for q in range(QUERIES):
+            sums[q] = dot_bytes(sums[q], row, queries[block, step, q])
+    for step in range(byte_steps, tiles.shape[1]):
+        row = load(tiles, (tile, step, 0))
+        for q in range(QUERIES):
+            sums[q] = dot_shorts(sums[q], row, queries[block, step, q])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def search_tiles(
-    tiles, scale, queries, start, in_bytes, weight, offset, first_row, distances, indices
+    tiles, scale, queries, start, byte_steps, weight, offset, first_row, distances, indices
 ):
     """Take the rows of tiles into the k nearest of each query.
 
@@ -115,8 +114,8 @@ def search_tiles(
     queries : int32 ndarray of shape (n_blocks, n_steps, QUERIES)
     start : int32 ndarray of shape (n_blocks * QUERIES,)
         What the sums of products start from.
-    in_bytes : bool
-        Whether steps have four bytes or two 16-bit integers.
+    byte_steps : int
+        How many steps, the first, have four bytes; the others have two 16-bit integers.
     weight : float64 ndarray of shape (n_queries,)
         Not negative.
     offset : float64 ndarray of shape (n_rows,)
@@ -132,7 +131,7 @@ def search_tiles(
         row = tile * LANES
         row_scale, row_offset = load(scale, row), load(rough_offset, row)
         for block in range(queries.shape[0]):
-            _multiply(tiles, tile, queries, block, start, in_bytes, sums)
+            _multiply(tiles, tile, queries, block, start, byte_steps, sums)
             for q in range(QUERIES):
                 query = block * QUERIES + q
                 total = cast(sums[q], np.float32)

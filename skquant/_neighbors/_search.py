@@ -7,7 +7,7 @@ With x the row, c the centre, r = x - c and u what the row's code words decode t
 
 where ‖r‖² and ⟨r, c⟩ are row terms and only ⟨q - c, r⟩ ≈ ‖r‖²/⟨r, u⟩ ⟨q - c, u⟩ is estimated,
 without bias. What remains of a panel is an offset and a factor for each row and one matrix product:
-of bytes or 16-bit integers, to which rows and queries are rounded so finely that it adds little to
+of bytes and 16-bit integers, to which rows and queries are rounded so finely that it adds little to
 the error of the code, or of floats where the machine is no faster with integers.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.utils import gen_even_slices
 
 from .._codec import batches
-from .._integer_products import IntegerQueries, IntegerRows, choose_mixing
+from .._integer_products import IntegerQueries, IntegerRows, count_bytes
 from .._kernels._dispatch import (
     HAS_INTEGERS,
     centre_rows,
@@ -25,8 +25,9 @@ from .._kernels._dispatch import (
 )
 from .._threads import run_in_threads, single_threaded_blas, thread_count
 
-PANEL_FLOATS = 2**18  # a panel and its tiles stay in the cache
+PANEL_FLOATS = 2**19  # a panel and its tiles stay in the cache
 CHUNK_ROWS = 2**14  # whose terms are unpacked at once
+UNIT = 2.0**-11  # keeps products of integers as small as those of floats
 
 
 def search(codes, queries, k, *, metric, n_jobs=None):
@@ -137,31 +138,28 @@ class _IntegerQueries:
     def __init__(self, row_code, coordinates, length):
         self.n_coordinates = coordinates.shape[1]
         self.panel_rows = max(64, PANEL_FLOATS // self.n_coordinates // 64 * 64)
-        self.mixing = choose_mixing(row_code)
-        if self.mixing is not None:
-            coordinates = self.mixing.mix_rows(coordinates)
-        self.integers = IntegerQueries.round(coordinates, self.mixing is not None)
+        self.n_bytes = count_bytes(row_code)
+        self.integers = IntegerQueries.round(coordinates, self.n_bytes)
         self.length = length
 
     def searcher(self):
         """Make a function that takes a panel of rows into heaps."""
-        queries, in_bytes = self.integers, self.integers.in_bytes
-        room = IntegerRows(self.panel_rows, self.n_coordinates, in_bytes)
-        unit = 2.0**-7 if in_bytes else 2.0**-15  # keeps products as small as those of floats
-        weight = self.length * (queries.units / unit)
+        queries, room = (
+            self.integers,
+            IntegerRows(self.panel_rows, self.n_coordinates, self.n_bytes),
+        )
+        weight = self.length * (queries.units / UNIT)
 
         def take(panels, scale, offset, first_row, distances, indices):
-            if in_bytes:
-                self.mixing.mix(panels)
             tiles, units = room.round(panels)
             scales = np.zeros(len(units), np.float32)
-            scales[: len(scale)] = units[: len(scale)] * scale * unit
+            scales[: len(scale)] = units[: len(scale)] * scale * UNIT
             search_tiles(
                 tiles,
                 scales,
                 queries.blocks,
                 queries.start,
-                in_bytes,
+                queries.byte_steps,
                 weight,
                 offset,
                 first_row,
