@@ -1,7 +1,7 @@
 """A codec as a dictionary and arrays, and back, every value checked.
 
 What a file holds decides what the kernels read and write, so nothing of it is taken on trust: a
-codec that comes back is one that `make_codec` could have made.
+codec that comes back is one that `draw_codec` could have made.
 """
 
 import numpy as np

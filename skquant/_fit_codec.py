@@ -5,7 +5,7 @@ A learned rotation has to earn the memory of its matrix: on rows that it has not
 
 import numpy as np
 
-from ._codec import make_codec
+from ._drawn_codec import draw_codec
 from ._learned_codec import learn_codec
 
 HELD_OUT = 2**11
@@ -23,7 +23,7 @@ def fit_codec(X, *, rotation, center, coding, **settings):
         Finite rows, read in blocks.
     rotation : {"hadamard", "orthogonal", "pca", None}
     center, coding, **settings
-        As `make_codec` takes them.
+        As `draw_codec` takes them.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def fit_codec(X, *, rotation, center, coding, **settings):
         mean, spread = _mean_and_spread(X)
     settings = {"center": center, **settings}
     if rotation != "pca":
-        return make_codec(mean, spread, rotation=rotation, coding=coding, **settings)
+        return draw_codec(mean, spread, rotation=rotation, coding=coding, **settings)
     if coding != "fixed":
         raise ValueError(f'rotation="pca" needs coding="fixed", got coding={coding!r}.')
     return learn_codec(X, mean, spread, **settings)

@@ -13,7 +13,8 @@ costs more than all else at high rates, so the scales of each group are fitted t
 import numpy as np
 
 from ._allocation import spend_on_ladders
-from ._codec import Codec, row_budget
+from ._codec import Codec
+from ._drawn_codec import row_budget
 from ._nested_code import fill_block
 from ._panels import empty_panels, put_rows
 from ._principal_axes import normalised_blocks, principal_axes
@@ -43,7 +44,7 @@ def learn_codec(X, mean, spread, *, bits, lattice, center, objective, random_sta
     X : ndarray of shape (n_rows, n_features)
         Finite rows, read in blocks.
     mean, spread, bits, lattice, center, objective, random_state
-        As `make_codec` takes them; ``objective="product"`` weights the error along each axis with
+        As `draw_codec` takes them; ``objective="product"`` weights the error along each axis with
         its variance, as products of rows that are alike do.
 
     Returns

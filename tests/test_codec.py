@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference import Plain
 
-from skquant._codec import LARGEST_NORM, make_codec
+from skquant._codec import LARGEST_NORM
+from skquant._drawn_codec import draw_codec
 from skquant._panels import take_rows
 from skquant.lattices import E8, LATTICES
 
@@ -30,7 +31,7 @@ def codec_for(
     mean = np.zeros(n_features)
     if center == "features":
         mean = random_state.standard_normal(n_features)
-    return make_codec(
+    return draw_codec(
         mean,
         np.sqrt(n_features),
         bits=bits,
