@@ -27,10 +27,12 @@ from ._kernels._dispatch import (
     decode_blocks,
     decode_e8_blocks,
     encode_blocks,
+    encode_e8_blocks,
     multiply_blocks,
     multiply_e8_blocks,
 )
 from ._kernels._e8 import LARGEST_Q, MOST_SCALES, E8Code
+from ._kernels._e8_encoder import PER_UNIT, UNIT, E8Encoder
 from ._kernels._nested import Code
 from ._kernels._vectors import LANES
 from ._panels import empty_panels, put_rows, take_rows
@@ -175,6 +177,9 @@ class NestedLatticeCode:
         dithered = self._with_centres(n_blocks, dither)
         if dithered.lattice >= 0:
             panels = panels.astype(self.dtype, copy=False)
+            if self.e8_parameters is not None:
+                encode_e8_blocks(e8_encoder(dithered), panels, first, n_blocks, bit, codes, moments)
+                return
             encode_blocks(dithered, panels, first, n_blocks, bit, codes, moments)
             return
         x = take_rows(panels[:, first : first + n_blocks * self.dimension], len(codes))
@@ -286,6 +291,34 @@ def e8_parameters(code):
         eight_q=np.int16(8 * q),
         two_of_sums=np.uint16(round(2**13 / q)),
         shift_of_sums=np.uint16(round(2**11 - 3.75 - shift.sum() * 2**12 / q) % 2**16),
+    )
+
+
+def e8_encoder(code):
+    """Give a nested code of E8 as the kernel that encodes in small integers takes it."""
+    q, real, missing = round(code.q), np.float32, MOST_SCALES - len(code.scales)
+    scales = np.pad(code.scales.astype(float), (0, missing), mode="edge")
+    reaches = np.pad(code.q * code.scales, (0, missing), constant_values=np.inf)
+    return E8Encoder(
+        n_bits=code.n_bits,
+        bisections=code.bisections,
+        last_scale=len(code.scales) - 1,
+        scales=(scales * UNIT).astype(real),
+        reaches=reaches.astype(real),
+        inverse_scales=(PER_UNIT / scales).astype(real),
+        squares=(65535 * (scales / scales[-1]) ** 2).astype(real),
+        centres=(code.centres / UNIT).astype(real),
+        starts=np.rint(code.centres / UNIT).astype(np.int16),
+        shift=np.rint(code.shift / UNIT).astype(np.int16),
+        origin=np.rint(code.origin / UNIT).astype(np.int16),
+        reach=np.uint16(q / UNIT),
+        edge=real(q / UNIT * 2**15),
+        least_shrink=real(max(0, 1 - 2 / q)),
+        most_shrink=real(1 + 0.5 / q),
+        q=np.uint16(q),
+        inverse_q=np.uint16(-(-(2**16) // q)),
+        many_q=np.uint16(256 // q * q),
+        q4=np.uint32(q**4),
     )
 
 

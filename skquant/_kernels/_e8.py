@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 
 from ._nested import FEW_VECTORS
+from ._traced import traced
 from ._vectors import (
     LANES,
     cast,
@@ -66,42 +67,40 @@ class E8Code(NamedTuple):
     shift_of_sums: np.uint16  # what makes sums round to nearest
 
 
-@inlined
-def _split_half(code, half, digits, first):
+@traced
+def _split_half(code, half):
     """Split numbers below q^4 into four digits."""
     upper = high_half(half, code.magic_q2) >> code.shift_q2
     lower = half - upper * code.q2
     upper_rest = high_half(upper, code.magic_q) >> code.shift_q
     lower_rest = high_half(lower, code.magic_q) >> code.shift_q
-    digits[first], digits[first + 1] = lower - lower_rest * code.q, lower_rest
-    digits[first + 2], digits[first + 3] = upper - upper_rest * code.q, upper_rest
+    low, high = lower - lower_rest * code.q, upper - upper_rest * code.q
+    return [low, lower_rest, high, upper_rest]
 
 
-@inlined
-def _split_words(code, words, digits):
-    """Split words into eight digits; give the scale's index, which is on top."""
+@traced
+def _split_words(code, words):
+    """Split words into eight digits and the scale's index, which is on top."""
     upper = cast((cast(words, np.float64) + 0.5) * code.inverse_q4, np.int32)
     scale = cast((cast(upper, np.float32) + 0.5) * code.inverse_q4, np.int32)
     upper_half = cast(upper, np.uint16)
-    _split_half(code, cast(words, np.uint16) - upper_half * code.q4, digits, 0)
-    _split_half(code, upper_half - cast(scale, np.uint16) * code.q4, digits, 4)
-    return scale
+    lower = _split_half(code, cast(words, np.uint16) - upper_half * code.q4)
+    upper = _split_half(code, upper_half - cast(scale, np.uint16) * code.q4)
+    return lower + upper, scale
 
 
-@inlined
-def _fractions(code, digits, out):
+@traced
+def _fractions(code, digits):
     """Combine the generator's rows: (y - a)/q less nearest integers, in parts."""
-    half, doubles = digits[0] * code.half, code.half + code.half
-    out[0] = half - digits[1] * doubles + digits[7] * (doubles + doubles)
-    for i in range(1, 6):
-        out[i] = half + (digits[i] - digits[i + 1]) * doubles
-    out[6], out[7] = half + digits[6] * doubles, half
-    for i in range(BLOCK):
-        out[i] = out[i] - load(code.shift, (i, 0))
+    half, double = digits[0] * code.half, splat(code.half) << 1
+    first = half - digits[1] * double + digits[7] * (double << 1)
+    middle = [half + (digits[i] - digits[i + 1]) * double for i in range(1, 6)]
+    fractions = [first, *middle, half + digits[6] * double, half]
+    return [fraction - load(code.shift, (i, 0)) for i, fraction in enumerate(fractions)]
 
 
-@inlined
-def _leaders(code, digits, points):
+@traced
+def _leaders(code, digits):
     """Find the coset leaders that digits name, doubled: they are integers.
 
     As in `_nested`, both candidates for the closest point follow from the errors of rounding: the
@@ -109,15 +108,14 @@ def _leaders(code, digits, points):
     1/2 off a fraction, whatever its sign, is to change its leading bit, and to take 1 off one in
     fours of parts the leading two.
     """
-    fractions, keys = registers(np.uint16(0), 8), registers(np.uint16(0), 8)
-    _fractions(code, digits, fractions)
+    fractions, keys, points = _fractions(code, digits), [], []
     zero = total = signs = digits[0] - digits[0]
     sums = (digits[0] + digits[0] + digits[7]) * code.two_of_sums + code.shift_of_sums
     smallest, largest = zero | NONE, zero
     for i in range(BLOCK):
         fraction = cast(fractions[i], np.int16)
         size = cast(abs(fraction), np.uint16)
-        keys[i] = size & 0xFFF8 | i
+        keys.append(size & 0xFFF8 | i)
         smallest, largest = least(smallest, keys[i]), most(largest, keys[i])
         signs, total = signs ^ fractions[i], total + (size >> 3)
         sums = sums - cast(fraction >> 4, np.uint16)
@@ -130,20 +128,25 @@ def _leaders(code, digits, points):
     for i in range(BLOCK):
         error = cast(fractions[i] ^ less_half, np.int16) >> 2
         error = where(keys[i] == flipped, error ^ -0x4000, error)
-        points[i] = high_half(error + load(code.shift_of_fours, (i, 0)), code.eight_q)
+        points.append(high_half(error + load(code.shift_of_fours, (i, 0)), code.eight_q))
+    return points
+
+
+@traced
+def _decode_words(code, words, centre, out):
+    """Decode words to points less centres; give their scales."""
+    digits, scale = _split_words(code, words)
+    for i, point in enumerate(_leaders(code, digits)):
+        out[i] = cast(point, np.float32) - code.centres[centre, i]
+    return pick(code.scales, least(scale, MOST_SCALES - 1))
 
 
 @inlined
-def _decode_block(code, codes, row, block, bit, lanes, digits, points, out):
+def _decode_block(code, codes, row, block, bit, lanes, out):
     """Decode a block of a row in each lane to points less centres; give their scales."""
     start = bit + block * code.n_bits
     words = get_bytes(codes, row, start >> 3, lanes) >> (start & 7) & ((1 << code.n_bits) - 1)
-    scale = pick(code.scales, least(_split_words(code, words, digits), MOST_SCALES - 1))
-    _leaders(code, digits, points)
-    centre = min(block, code.centres.shape[0] - 1)
-    for i in range(BLOCK):
-        out[i] = cast(points[i], np.float32) - code.centres[centre, i]
-    return scale
+    return _decode_words(code, words, min(block, code.centres.shape[0] - 1), out)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -153,14 +156,13 @@ def decode_e8_blocks(code, codes, first, n_blocks, bit, panels, energy):
     All rows take turns with some blocks each: a row's coordinates may lie far apart in memory.
     """
     width, lanes, sums = panels.shape[2], np.empty(LANES, np.uint64), np.empty(LANES)
-    digits, points = registers(np.uint16(0), 8), registers(np.int16(0), 8)
     out = registers(np.float32(0), 8)
     at_once = n_blocks if width == LANES else BLOCKS_OF_A_LINE
     for start in range(0, n_blocks, at_once):
         for row in range(0, codes.shape[0], LANES):
             panel, lane, total = row // width, row % width, splat(0.0)
             for block in range(start, min(start + at_once, n_blocks)):
-                scale = _decode_block(code, codes, row, block, bit, lanes, digits, points, out)
+                scale = _decode_block(code, codes, row, block, bit, lanes, out)
                 square = scale - scale
                 for i in range(BLOCK):
                     value = scale * out[i]
@@ -179,14 +181,13 @@ def multiply_e8_blocks(code, codes, first, n_blocks, bit, vectors, products, ene
     Sums of BLOCKS_AT_ONCE blocks are taken in single precision.
     """
     lanes, sums = np.empty(LANES, np.uint64), np.empty((N_SUMS, LANES), np.float32)
-    digits, points = registers(np.uint16(0), 8), registers(np.int16(0), 8)
     out, totals = registers(np.float32(0), 8), registers(np.float32(0), N_SUMS)
     for row in range(0, codes.shape[0], LANES):
         for start in range(0, n_blocks, BLOCKS_AT_ONCE):
             for v in range(N_SUMS):
                 totals[v] = splat(np.float32(0))
             for block in range(start, min(start + BLOCKS_AT_ONCE, n_blocks)):
-                scale = _decode_block(code, codes, row, block, bit, lanes, digits, points, out)
+                scale = _decode_block(code, codes, row, block, bit, lanes, out)
                 square = out[0] * out[0]
                 for i in range(1, BLOCK):
                     square = multiply_add(out[i], out[i], square)

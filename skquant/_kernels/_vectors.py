@@ -17,6 +17,7 @@ from numba.core import cgutils, types
 from numba.extending import lower_builtin, models, register_model, type_callable
 
 from ._isa import IS_X86, VECTOR_BITS
+from ._traced import traceable
 
 LANES = 32  # two registers of AVX-512: enough to hide the latency of a chain of instructions
 # For functions of vectors: they become part of the kernels that call them.
@@ -227,30 +228,52 @@ def _high_half(builder, dtype, a, b):
     return builder.trunc(builder.lshr(product, ir.Constant(wide, [16] * LANES)), a.type)
 
 
+@traceable
 def high_half(a, b):
     """Upper 16 bits of the product of 16-bit integers."""
 
 
+def _rounded_product(builder, dtype, a, b):
+    if IS_X86:
+        names = {512: "avx512.pmul.hr.sw.512", 256: "avx2.pmul.hr.sw", 128: "ssse3.pmul.hr.sw.128"}
+        return in_parts(builder, "llvm.x86." + names[VECTOR_BITS], a, b)
+    wide = _llvm(types.int32)
+    product = builder.mul(builder.sext(a, wide), builder.sext(b, wide))
+    half, by = (ir.Constant(wide, [number] * LANES) for number in (1 << 14, 15))
+    return builder.trunc(builder.ashr(builder.add(product, half), by), a.type)
+
+
+@traceable
+def rounded_product(a, b):
+    """Product of 16-bit integers over 2^15, rounded to nearest."""
+
+
+@traceable
 def flip(a, b):
     """Change the sign of a where that of b is set."""
 
 
+@traceable
 def rint(x):
     """Round to the nearest integer, ties to even."""
 
 
+@traceable
 def floor(x):
     """Round down."""
 
 
+@traceable
 def root(x):
     """Take the square root."""
 
 
+@traceable
 def least(a, b):
     """Smaller of two, the second where they do not compare."""
 
 
+@traceable
 def most(a, b):
     """Larger of two, the second where they do not compare."""
 
@@ -271,6 +294,7 @@ _define_operator(rint, 1, _intrinsic("rint"))
 _define_operator(floor, 1, _intrinsic("floor"))
 _define_operator(root, 1, _intrinsic("sqrt"))
 _define_operator(high_half, 2, _high_half)
+_define_operator(rounded_product, 2, _rounded_product)
 _define_operator(least, 2, _choice("<"))
 _define_operator(most, 2, _choice(">"))
 for _function, _symbol in [
@@ -280,6 +304,7 @@ for _function, _symbol in [
     _define_operator(_function, 2, _comparison(_symbol), gives_mask=True)
 
 
+@traceable
 def where(mask, a, b):
     """Take a in the lanes of the mask and b in the others."""
 
@@ -301,6 +326,7 @@ def _lower_where(context, builder, sig, args):
     return builder.select(mask, *_operands(context, builder, sig.return_type.dtype, kinds, rest))
 
 
+@traceable
 def splat(scalar):
     """Copy a scalar to all lanes."""
 
@@ -315,6 +341,7 @@ def _lower_splat(context, builder, sig, args):
     return to_vector(builder, args[0])
 
 
+@traceable
 def cast(vector, like):
     """Convert to a dtype, such as ``np.float64``, or to a scalar's type; truncate to integers."""
 
@@ -352,6 +379,7 @@ def _lower_cast(context, builder, sig, args):
     return builder.sext(vector, kind) if old.signed else builder.zext(vector, kind)
 
 
+@traceable
 def bits(vector):
     """Reinterpret floats as integers of the same width."""
 
@@ -365,6 +393,7 @@ def _type_bits(context):
     return infer
 
 
+@traceable
 def from_bits(vector):
     """Undo `bits`."""
 
@@ -384,6 +413,7 @@ def _lower_bits(context, builder, sig, args):
     return builder.bitcast(args[0], _llvm(sig.return_type.dtype))
 
 
+@traceable
 def pick(table, index):
     """Take entries of an array of eight float32 by an int32 index, of which three bits count."""
 
@@ -416,6 +446,7 @@ def _lower_pick(context, builder, sig, args):
     return found
 
 
+@traceable
 def lane_bits(mask):
     """Give the lanes of a mask as the lowest bits of a uint64."""
 
@@ -436,6 +467,7 @@ def any_lane(mask):
     return lane_bits(mask) != 0
 
 
+@traceable
 def lowest_bit(bits):
     """Find the lowest bit that is set in a uint64."""
 
@@ -450,6 +482,7 @@ def _lower_lowest_bit(context, builder, sig, args):
     return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
 
 
+@traceable
 def multiply_add(a, b, c):
     """Compute a * b + c, rounded once or twice: not where the result decides anything."""
 
@@ -464,10 +497,12 @@ def _lower_multiply_add(context, builder, sig, args):
     return _intrinsic("fmuladd")(builder, sig.return_type.dtype, *args)
 
 
+@traceable
 def load(array, index):
     """Read as many neighbours as lanes along the last axis of a C-contiguous array, unchecked."""
 
 
+@traceable
 def store(array, index, vector):
     """Write as many neighbours as lanes along the last axis of a C-contiguous array, unchecked."""
 
@@ -530,6 +565,7 @@ def _lower_store(context, builder, sig, args):
     return context.get_dummy_value()
 
 
+@traceable
 def load_words(codes, index):
     """Read eight bytes of as many rows as lanes as little-endian uint64, unchecked.
 
@@ -560,6 +596,33 @@ def _lower_load_words(context, builder, sig, args):
         words = builder.insert_element(words, word, ir.Constant(ir.IntType(32), lane))
         place = builder.gep(place, [stride])
     return words
+
+
+@traceable
+def store_words(codes, index, words):
+    """Undo `load_words`."""
+
+
+@type_callable(store_words)
+def _type_store_words(context):
+    def infer(codes, index, words):
+        if _type_load_words(context)(codes, index) and words == Vector(types.uint64):
+            return types.void if codes.mutable else None
+
+    return infer
+
+
+@lower_builtin(store_words, types.Array, types.Any, Vector)
+def _lower_store_words(context, builder, sig, args):
+    array = context.make_array(sig.args[0])(context, builder, args[0])
+    stride = builder.extract_value(array.strides, 0)
+    place = _pointer(context, builder, sig, args, ir.IntType(8))
+    for lane in range(LANES):
+        word = builder.extract_element(args[2], ir.Constant(ir.IntType(32), lane))
+        word = word if sys.byteorder == "little" else builder.bswap(word)
+        builder.store(word, builder.bitcast(place, ir.PointerType(ir.IntType(64)))).align = 1
+        place = builder.gep(place, [stride])
+    return context.get_dummy_value()
 
 
 class _Places(ir.Instruction):
@@ -602,14 +665,17 @@ def _access_lanes(builder, name, start, index, kind, align, vector=None):
     return builder.call(function, arguments)
 
 
+@traceable
 def gather(array, index):
     """Load the elements of a flat array that a vector of int32 names, unchecked."""
 
 
+@traceable
 def gather_words(codes, index):
     """Load four bytes from each of the places in a flat array of bytes as uint32, unchecked."""
 
 
+@traceable
 def scatter_words(codes, index, words):
     """Store each uint32 as four little-endian bytes of a flat array, unchecked, lane by lane."""
 
@@ -685,6 +751,7 @@ def _lower_scatter_words(context, builder, sig, args):
     return context.get_dummy_value()
 
 
+@traceable
 def registers(like, count):
     """Make a list of vectors of a scalar's type, of unspecified values; `count` is a literal."""
 
@@ -739,6 +806,7 @@ def _lower_setitem(context, builder, sig, args):
     return context.get_dummy_value()
 
 
+@traceable
 def transpose(block):
     """Transpose as many vectors as lanes, in place."""
 

@@ -2,12 +2,18 @@
 
 import numpy as np
 
-from ._vectors import LANES, inlined, load, load_words, splat, store, where
+from ._vectors import LANES, inlined, load, load_words, splat, store, store_words, where
 
 
 @inlined
 def put_bytes(pending, n_bytes, codes, row, byte, lanes):
-    """Write the low bytes of each lane to its row; give what is left."""
+    """Write the low bytes of each lane to its row, where all after them is zero yet.
+
+    Give what is left.
+    """
+    if row + LANES <= codes.shape[0] and byte + 8 <= codes.shape[1]:
+        store_words(codes, (row, byte), pending)
+        return pending >> (8 * n_bytes)
     store(lanes, 0, pending)
     for j in range(min(LANES, codes.shape[0] - row)):
         word = lanes[j]
