@@ -6,6 +6,7 @@ Factorization", NeurIPS 2023, arXiv:2310.11028.
 
 import numpy as np
 from scipy.fft import idct
+from scipy.linalg import qr
 
 from ._factors import Factor, LevelCode
 from ._scheme import Scheme
@@ -201,6 +202,7 @@ def _quantize(values, bits, rng):
 def _refit(X, projection, bits, basis_bits, rng):
     """Quantize the projected rows, and fit the right factor to them by least squares."""
     code, left = _quantize(product(X, projection), bits, rng)
-    inverse = np.linalg.pinv(left.toarray(), rcond=1e-10)
-    right = _quantize(transposed_product(X, inverse.T).T, basis_bits, rng)[1]
+    basis, triangle = qr(left.toarray(), mode="economic", overwrite_a=True, check_finite=False)
+    inverse = np.linalg.pinv(triangle, rcond=1e-10)
+    right = _quantize(inverse @ transposed_product(X, basis).T, basis_bits, rng)[1]
     return Scheme(projection, code, right, right.toarray()), left

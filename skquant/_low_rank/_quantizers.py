@@ -5,6 +5,8 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from .._kernels._bit_rows import read_bits, write_bits
+
 MAX_BITS = 16
 _LLOYD_ROUNDS = 300
 
@@ -107,9 +109,9 @@ def pack_rows(indices, bits):
     -------
     uint8 ndarray of shape (ceil(n_rows * sum(bits) / 8),)
     """
-    column = np.repeat(np.arange(len(bits)), bits)
-    place = np.arange(len(column)) - np.repeat(np.cumsum(bits) - bits, bits)
-    return np.packbits((indices[:, column] >> place) & 1, bitorder="little")
+    data = np.empty(-(-len(indices) * int(np.sum(bits)) // 8), np.uint8)
+    write_bits(indices, bits, data)
+    return data
 
 
 def unpack_rows(data, bits, n_rows):
@@ -125,15 +127,16 @@ def unpack_rows(data, bits, n_rows):
     Returns
     -------
     int64 ndarray of shape (n_rows, n_columns)
+
+    Raises
+    ------
+    ValueError
+        If the data are too short.
     """
-    row_bits = int(np.sum(bits))
-    stream = np.unpackbits(data, count=n_rows * row_bits, bitorder="little")
-    rows = stream.reshape(n_rows, row_bits)
-    indices = np.zeros((n_rows, len(bits)), np.int64)
-    first = np.cumsum(bits) - bits
-    for place in range(int(np.max(bits, initial=0))):
-        has = np.flatnonzero(bits > place)
-        indices[:, has] |= rows[:, first[has] + place].astype(np.int64) << place
+    if 8 * len(data) < n_rows * int(np.sum(bits)):
+        raise ValueError("the data are of fewer bytes than the rows")
+    indices = np.empty((n_rows, len(bits)), np.int64)
+    read_bits(data, bits, indices)
     return indices
 
 
