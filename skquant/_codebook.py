@@ -11,10 +11,11 @@ import numpy as np
 
 from ._kernels._dispatch import decode_words, encode_words
 from ._nested_code import Repeated, multiply_decoded
+from ._value import Value
 
 
 @dataclass(frozen=True, eq=False)
-class ShortestPointCode:
+class ShortestPointCode(Value):
     """A code for blocks of d coordinates of unit variance, a byte a block.
 
     It has the interface of `NestedLatticeCode`, with a nesting ratio of 0.

@@ -20,6 +20,7 @@ from ._panels import empty_panels, put_rows
 from ._rotation import PrincipalRotation
 from ._row_code import RowCode
 from ._row_terms import TermLayout
+from ._value import Value
 
 BLOCK_FLOATS = 2**18  # a block of rows to encode at a time stays in the cache
 SAMPLE_FLOATS = 2**15  # Gaussian numbers on which a dithered code is measured
@@ -27,7 +28,7 @@ LARGEST_NORM = 2.0**120  # leaves float32 room for the products of such rows
 
 
 @dataclass(frozen=True, eq=False)
-class Codec:
+class Codec(Value):
     """How rows of one kind are compressed.
 
     Parameters
@@ -120,7 +121,7 @@ class Codec:
         codes = np.zeros((n_rows, self.row_code.n_bytes), np.uint8)
         inner, square = self.row_code.encode(panels, codes, self.dither).T
         aligned = np.mean(inner**2 / np.maximum(square * energy, 1e-30))
-        alignment = float(np.sqrt(energy / self.n_features * aligned))
+        alignment = min(float(np.sqrt(energy / self.n_features * aligned)), 1.0)  # but for rounding
         return replace(self, terms=replace(self.terms, gaussian_alignment=alignment))
 
     def clear_mean(self, vectors):

@@ -97,7 +97,7 @@ def _rebuild(meta, arrays, row_bytes, lattice):
     center = _choice(meta, "center", ("features", "rows", False))
     terms = TermLayout(
         center,
-        _integer(meta, "mantissa", 7, 23),
+        _integer(meta, "mantissa", 2, 23),
         _integer(meta, "cosine_bits", 0, MOST_COSINE_BITS),
         _real(meta, "gaussian_alignment"),
     )

@@ -31,6 +31,7 @@ from ._kernels._entropy import (
 from ._kernels._vectors import LANES
 from ._panels import aligned_empty, by_lane, empty_panels, put_lanes, take_lanes
 from ._trellis_code import trellis_code
+from ._value import Value
 
 CHUNK_FLOATS = 2**19  # what is encoded at a time stays in the cache
 LEAST_TOLERANCE = 1e-6  # what float32 can tell apart
@@ -46,7 +47,7 @@ MIN_SPREAD, MAX_SPREAD = -2 * SPREADS_PER_OCTAVE, 18 * SPREADS_PER_OCTAVE
 
 
 @dataclass(frozen=True, eq=False)
-class EntropyRowCode:
+class EntropyRowCode(Value):
     """A code for rows of unit variance.
 
     Parameters

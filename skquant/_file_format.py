@@ -166,7 +166,7 @@ def write(path: str | os.PathLike, kind: str, meta: Mapping[str, Any], arrays: A
     n_checksums = sum(entry.n_panels for entry in entries)
     head_nbytes = _head_nbytes(len(text), n_checksums)
 
-    with _replacement(path) as file:
+    with replacement(path) as temporary, open(temporary, "xb") as file:
         # The head waits for the checksums, which are known when the arrays have passed.
         file.write(bytes(head_nbytes))
         checksums = []
@@ -236,13 +236,7 @@ def _describe(name: str, array: np.ndarray | MappedRows) -> dict[str, Any]:
 
 def _parse_header(text: bytes) -> tuple[str, dict[str, Any], list[_Entry]]:
     """Give kind, meta and array table; raise ValueError unless all of them are sound."""
-    try:
-        header = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant)
-    except RecursionError:
-        raise ValueError("its header is nested too deeply") from None
-    except ValueError as error:
-        raise ValueError(f"its header is not JSON: {error}") from error
-    match header:
+    match parse_json(text):
         case {"kind": str(kind), "meta": dict(meta), "arrays": list(table)}:
             entries = [_parse_entry(entry) for entry in table]
         case _:
@@ -250,6 +244,16 @@ def _parse_header(text: bytes) -> tuple[str, dict[str, Any], list[_Entry]]:
     if len({entry.name for entry in entries}) < len(entries):
         raise ValueError("two of its arrays have the same name")
     return kind, meta, entries
+
+
+def parse_json(text: bytes) -> Any:
+    """Parse strict JSON; raise ValueError if it is none."""
+    try:
+        return json.loads(text.decode("utf-8"), parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("its header is nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"its header is not JSON: {error}") from error
 
 
 def _refuse_constant(constant: str) -> None:
@@ -277,6 +281,13 @@ def _parse_entry(entry: Any) -> _Entry:
     return _Entry(name, dtype, tuple(shape), rows)
 
 
+def require_version(version: int) -> None:
+    """Refuse a version that is not known here."""
+    if version != VERSION:
+        age = "newer" if version > VERSION else "older"
+        raise ValueError(f"its format version {version} is {age} than {VERSION}, known here")
+
+
 def _head_nbytes(text_nbytes: int, n_checksums: int) -> int:
     """Count the preamble, the JSON, the checksums of the panels, and that of the head itself."""
     return _PREAMBLE.size + text_nbytes + (n_checksums + 1) * _CHECKSUM.itemsize
@@ -299,9 +310,7 @@ def _read_head(file: BinaryIO) -> tuple[bytes, np.ndarray]:
     if len(preamble) < _PREAMBLE.size:
         raise ValueError("the file is truncated")
     _, version, text_nbytes, n_checksums, file_nbytes = _PREAMBLE.unpack(preamble)
-    if version != VERSION:
-        age = "newer" if version > VERSION else "older"
-        raise ValueError(f"its format version {version} is {age} than {VERSION}, known here")
+    require_version(version)
     if size != file_nbytes:
         what = "truncated" if size < file_nbytes else "followed by other bytes"
         raise ValueError(f"the file is {what}: it has {size} bytes and should have {file_nbytes}")
@@ -373,14 +382,13 @@ def _as_bytes(array: np.ndarray) -> memoryview:
 
 
 @contextmanager
-def _replacement(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """Open a temporary file that takes the place of `path` if the block succeeds."""
+def replacement(path: str | os.PathLike) -> Iterator[str]:
+    """Name a file to write, which takes the place of `path` if the block succeeds."""
     path = os.path.realpath(os.fsdecode(path))
     temporary = os.path.join(os.path.dirname(path), f".skquant-{secrets.token_hex(8)}.tmp")
     try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
+        yield temporary
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:

@@ -18,7 +18,7 @@ keeps every point off the cell's boundary, so that encoder and decoder never bre
   of scale costs every lattice equally little.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -36,6 +36,7 @@ from ._kernels._e8_encoder import PER_UNIT, UNIT, E8Encoder
 from ._kernels._nested import Code
 from ._kernels._vectors import LANES
 from ._panels import empty_panels, put_rows, take_rows
+from ._value import Value
 from .lattices import A2, D4, E8, Lattice, Z
 
 BLOCK = 8
@@ -97,7 +98,7 @@ def _bisections(q):
 
 
 @dataclass(frozen=True, eq=False)
-class NestedLatticeCode:
+class NestedLatticeCode(Value):
     """A code for blocks of d coordinates of unit variance.
 
     Parameters
@@ -119,10 +120,6 @@ class NestedLatticeCode:
     scales: np.ndarray
     n_bits: int
     distortion: float
-
-    def __getstate__(self):
-        """Leave what can be computed again out of pickles."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def dimension(self):

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.linalg import qr
 
 from ._kernels._dispatch import rotate, rotate_back
+from ._value import Value
 
 # One round maps a spike to entries of one magnitude, two rounds leave two spiky rows with
 # correlated errors; three rounds bring the errors of products to the law of a Haar rotation
@@ -19,7 +20,7 @@ ROUNDS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class HadamardRotation:
+class HadamardRotation(Value):
     """Random signs and fast Walsh-Hadamard transforms, in rounds; any number of features.
 
     Parameters

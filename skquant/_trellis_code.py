@@ -27,12 +27,13 @@ from ._kernels._viterbi import (
     quantize_convolutional,
 )
 from ._panels import aligned_empty
+from ._value import Value
 
 _ODD = 1 << 30  # marks the syndromes of the odd points of the Leech lattice
 
 
 @dataclass(frozen=True, eq=False)
-class TrellisCode:
+class TrellisCode(Value):
     """Integer sequences, and the machine that tells them from others.
 
     States are numbered from 0, where rows and blocks start, position by position.

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
-from . import _file_format, _products
+from . import _file_format, _products, _safetensors
 from ._codec_file import codec_from_file, codec_to_file
 
 KIND = "QuantizedMatrix"
@@ -91,7 +91,7 @@ class QuantizedMatrix:
         return TransposedQuantizedMatrix(self)
 
     def __reduce__(self):
-        return type(self), (self._codec, self._rows, self._dtype)
+        return type(self), (self._codec, np.asarray(self._rows), self.dtype.name)
 
     def __len__(self):
         return len(self._rows)
@@ -209,8 +209,27 @@ class QuantizedMatrix:
         path : str or os.PathLike
             The file; one that exists is replaced.
         """
+        _file_format.write(path, KIND, *self._to_file())
+
+    def save_safetensors(self, path):
+        """Write the matrix to a safetensors file, atomically; the docs say what is in it.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file; one that exists is replaced.
+
+        Raises
+        ------
+        ImportError
+            If the package safetensors is not installed.
+        """
+        _safetensors.write(path, KIND, *self._to_file())
+
+    def _to_file(self):
+        """Give the dictionary and the arrays of a file."""
         meta = {"codec": codec_to_file(self._codec), "dtype": self.dtype.name}
-        _file_format.write(path, KIND, meta, {**self._codec.arrays, "rows": self._rows})
+        return meta, {**self._codec.arrays, "rows": self._rows}
 
     @classmethod
     def load(cls, path, mmap=False, *, lattice=None):
@@ -235,7 +254,35 @@ class QuantizedMatrix:
         ValueError
             If the file is of another format, damaged or truncated, or needs `lattice`.
         """
-        meta, arrays = _file_format.read(path, KIND, mmap=mmap)
+        return cls._from_file(path, *_file_format.read(path, KIND, mmap=mmap), lattice)
+
+    @classmethod
+    def load_safetensors(cls, path, *, lattice=None):
+        """Read a matrix from a file that `save_safetensors` wrote.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file.
+        lattice : lattice object, default=None
+            The lattice, where the matrix was compressed with one of the user's own.
+
+        Returns
+        -------
+        QuantizedMatrix
+
+        Raises
+        ------
+        ImportError
+            If the package safetensors is not installed.
+        ValueError
+            If the file is of another format, damaged or truncated, or needs `lattice`.
+        """
+        return cls._from_file(path, *_safetensors.read(path, KIND), lattice)
+
+    @classmethod
+    def _from_file(cls, path, meta, arrays, lattice):
+        """Build the matrix that the content of a file describes."""
         try:
             rows = arrays.pop("rows")
             # The codec's own arrays are small, or needed as a whole: read them in.

@@ -68,7 +68,8 @@ class LowRankLowPrecisionMatrix:
         self._components = right.decode() if hasattr(right, "decode") else right.toarray()
 
     def __reduce__(self):
-        return type(self), (self._left, self._right, self._residual, self._dtype, self._rows)
+        parts = self._left, self._right, self._residual
+        return type(self), (*parts, self.dtype.name, self._rows)
 
     @property
     def shape(self):
