@@ -7,8 +7,8 @@ those of floats, and of which.
 from ._codebook import decode_words, encode_words
 from ._dot import BYTE_OFFSET, HAS_BYTES, QUERIES
 from ._e8 import decode_e8_blocks, multiply_e8_blocks
-from ._hadamard import rotate, rotate_back
 from ._e8_encoder import encode_e8_blocks
+from ._hadamard import rotate, rotate_back
 from ._isa import VECTOR_BITS
 from ._nested import FEW_VECTORS, decode_blocks, encode_blocks, multiply_blocks
 from ._rows import centre_rows, gather_rows, scale_rows
