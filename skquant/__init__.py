@@ -10,11 +10,13 @@ from ._neighbors import (
     QuantizedKNeighborsTransformer,
     QuantizedNearestNeighbors,
 )
+from ._report import CompressionReport, compression_report
 from .quantized_matrix import QuantizedMatrix, matmul
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CompressionReport",
     "LatticeQuantizer",
     "LowRankLowPrecisionCompressor",  # noqa: F822
     "LowRankLowPrecisionMatrix",  # noqa: F822
@@ -24,6 +26,8 @@ __all__ = [
     "QuantizedMatrix",
     "QuantizedNearestNeighbors",
     "RateDistortionDisplay",  # noqa: F822
+    "RecallDisplay",  # noqa: F822
+    "compression_report",
     "lattices",
     "matmul",
     "metrics",
@@ -35,6 +39,7 @@ _LATE = {
     "LowRankLowPrecisionCompressor": "._low_rank",
     "LowRankLowPrecisionMatrix": "._low_rank",
     "RateDistortionDisplay": "._plotting",
+    "RecallDisplay": "._plotting",
 }
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from ._drawn_codec import draw_codec
 from ._learned_codec import learn_codec
+from ._progress import steps
 
 HELD_OUT = 2**11
 TRIED = 2**13
@@ -80,7 +81,7 @@ def _mean_and_spread(X):
     """Mean of each feature and root mean squared norm of the centred rows, block by block."""
     total, energy, block = np.zeros(X.shape[1]), 0.0, max(1, 2**18 // X.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):
-        for start in range(0, len(X), block):
+        for start in steps("mean", range(0, len(X), block)):
             rows = X[start : start + block].astype(np.float64)
             total += rows.sum(axis=0)
             energy += np.einsum("ij,ij->", rows, rows)

@@ -3,19 +3,28 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_array, check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
+from ._base import Estimator
 from ._fit_codec import choose_codec, fit_codec
-from ._sklearn_compat import HasMethods, Interval, StrOptions, fit_context, validate_data
+from ._progress import reported
+from ._sklearn_compat import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    fit_context,
+    validate_data,
+    with_callbacks,
+)
 from ._threads import run_in_threads, single_threaded_blas
 from ._trellis_code import TRELLIS_CODES, trellis_code
 from .lattices import LATTICES, get_lattice
 from .quantized_matrix import QuantizedMatrix
 
 
-class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, Estimator):
     """Compress rows to a chosen number of bits per feature with nested lattices.
 
     A row is centred, rotated by a random rotation, scaled, and coded block by block with a
@@ -166,7 +175,8 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if self.center is True:
             raise ValueError('center must be "features", "rows" or False, got True.')
         self.lattice_ = self._choose_lattice()
-        with single_threaded_blas():  # so that the bytes do not depend on the number of threads
+        with reported(self, "fit", X), single_threaded_blas():
+            # One thread, so that the bytes do not depend on their number.
             self._codec = self._fit_codec(X)
         return self
 
@@ -266,6 +276,7 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             raise ValueError("X must hold the bytes of compressed rows, integers in [0, 255].")
         return QuantizedMatrix(self._codec, packed, np.float32).toarray()
 
+    @with_callbacks
     def compress(self, X, *, dither_seed=None):
         """Compress rows to a `QuantizedMatrix`.
 
@@ -301,7 +312,8 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if dither_seed is not None:
             seed = check_scalar(dither_seed, "dither_seed", Integral, min_val=0, max_val=2**32 - 1)
             codec = codec.with_dither(int(seed))
-        return QuantizedMatrix(codec, self._encode(codec, X), _output_dtype(X))
+        with reported(self, "compress", X):
+            return QuantizedMatrix(codec, self._encode(codec, X), _output_dtype(X))
 
     def score(self, X, y=None):
         """Give minus the normalised mean squared error of the reconstruction.
@@ -388,7 +400,7 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def _run(self, function, blocks):
         with single_threaded_blas():
-            run_in_threads(function, blocks, self.n_jobs)
+            run_in_threads(function, blocks, self.n_jobs, "quantize")
 
 
 def _output_dtype(X):

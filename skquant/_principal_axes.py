@@ -7,6 +7,8 @@ whatever its norm. The second moments are summed block by block in double precis
 import numpy as np
 from scipy.linalg import eigh, qr
 
+from ._progress import steps
+
 BLOCK_FLOATS = 2**21
 MOST_FEATURES = 2**12
 MOST_AXES = 2**11
@@ -33,7 +35,7 @@ def normalised_blocks(X, mean, center):
     """
     n_rows, n_features = X.shape
     step = max(1, BLOCK_FLOATS // n_features)
-    for start in range(0, n_rows, step):
+    for start in steps("principal axes", range(0, n_rows, step)):
         rows = X[start : start + step].astype(np.float64) - mean
         largest = np.abs(rows).max(axis=1, keepdims=True)  # so that nothing below overflows
         rows /= np.where(largest > 0, largest, 1)

@@ -10,11 +10,25 @@ try:  # scikit-learn >= 1.9, which made the sparse class a setting
 except ImportError:
     follow_sparse_interface = csr_matrix
 
+try:  # scikit-learn >= 1.9
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:
+
+    class CallbackSupportMixin:
+        """Stand in for scikit-learn's, which gives `set_callbacks`."""
+
+    def with_callbacks(method):
+        """Leave a method as it is."""
+        return method
+
+
 __all__ = [
+    "CallbackSupportMixin",
     "HasMethods",
     "Interval",
     "StrOptions",
     "fit_context",
     "follow_sparse_interface",
     "validate_data",
+    "with_callbacks",
 ]

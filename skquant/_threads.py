@@ -5,6 +5,8 @@ from functools import lru_cache
 from joblib import Parallel, delayed, effective_n_jobs
 from threadpoolctl import ThreadpoolController
 
+from ._progress import steps
+
 
 @lru_cache
 def _controller():
@@ -17,7 +19,7 @@ def thread_count(n_jobs):
     return effective_n_jobs(n_jobs)
 
 
-def run_in_threads(function, tasks, n_jobs):
+def run_in_threads(function, tasks, n_jobs, name="blocks"):
     """Call a function with each task, and give the results in order.
 
     Parameters
@@ -27,6 +29,8 @@ def run_in_threads(function, tasks, n_jobs):
     tasks : list
     n_jobs : int or None
         Threads, as `thread_count` resolves them.
+    name : str, default="blocks"
+        What callbacks that show progress call the work.
 
     Returns
     -------
@@ -35,10 +39,11 @@ def run_in_threads(function, tasks, n_jobs):
     tasks = list(tasks)
     n_threads = min(thread_count(n_jobs), len(tasks))
     if n_threads <= 1:
-        return [function(task) for task in tasks]
-    return Parallel(n_jobs=n_threads, backend="threading")(
-        delayed(function)(task) for task in tasks
-    )
+        results = map(function, tasks)
+    else:
+        threads = Parallel(n_jobs=n_threads, backend="threading", return_as="generator")
+        results = threads(delayed(function)(task) for task in tasks)
+    return list(steps(name, results, len(tasks)))
 
 
 def single_threaded_blas():

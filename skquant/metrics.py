@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["bits_scorer", "nmse_scorer", "within_bit_budget"]
+__all__ = ["bits_scorer", "neighbor_recall", "nmse_scorer", "within_bit_budget"]
 
 # Floats in a block of rows whose squares are summed at once: 8 MB as float64.
 _BLOCK_FLOATS = 2**20
@@ -64,15 +64,35 @@ def nmse_scorer(estimator, X, y=None):
     codec = _reconstructing_part(estimator)
     reconstructed = np.asarray(codec.inverse_transform(codec.transform(X)))
     X = check_array(X, dtype="numeric")
+    blocks = gen_batches(len(X), max(1, _BLOCK_FLOATS // X.shape[1]))
+    return -normalised_error(X, ((rows, reconstructed[rows]) for rows in blocks))
+
+
+def normalised_error(X, blocks):
+    """Give the normalised mean squared error of a reconstruction that comes in blocks.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        The rows.
+    blocks : iterable of (slice or int ndarray, ndarray of shape (n_block, n_features))
+        Places of rows, and their reconstruction; all rows once.
+
+    Returns
+    -------
+    float
+        Squared errors over squared deviations from the feature means. If there are none of the
+        latter, 0 when exact and infinity otherwise.
+    """
     mean = X.mean(axis=0, dtype=np.float64)
     error = spread = 0.0
-    for rows in gen_batches(len(X), max(1, _BLOCK_FLOATS // X.shape[1])):
+    for rows, reconstructed in blocks:
         block = X[rows].astype(np.float64)
-        error += np.square(block - reconstructed[rows]).sum()
+        error += np.square(block - reconstructed).sum()
         spread += np.square(block - mean).sum()
     if spread == 0:
-        return 0.0 if error == 0 else -np.inf
-    return float(-error / spread)
+        return 0.0 if error == 0 else np.inf
+    return float(error / spread)
 
 
 def bits_scorer(estimator, X, y=None):
@@ -121,13 +141,63 @@ def bits_scorer(estimator, X, y=None):
     """
     check_is_fitted(estimator)
     for step in reversed(_steps(estimator)):
-        held = [getattr(step, name) for name in ("codes_", "rescore_codes_") if hasattr(step, name)]
+        held = held_codes(step)
         if held:
             bits = sum(codes.bits_per_entry for codes in held)
             return bits * step.n_features_in_ / np.shape(X)[1]
         if hasattr(step, "bits_per_feature_"):
             return step.bits_per_feature_ * step.n_features_in_ / np.shape(X)[1]
     raise ValueError(f"bits_scorer found no step that compresses in {estimator!r}.")
+
+
+def held_codes(estimator):
+    """Give the compressed rows that a fitted estimator holds, none for a quantizer."""
+    return [getattr(estimator, n) for n in ("codes_", "rescore_codes_") if hasattr(estimator, n)]
+
+
+def neighbor_recall(exact, found):
+    """Give the share of the exact neighbours that a search finds.
+
+    Parameters
+    ----------
+    exact : array-like of int of shape (n_queries, n_neighbors)
+        The exact neighbours of each query.
+    found : array-like of int of shape (n_queries, n_found)
+        The neighbours that the search gives it, in any order; more than were asked for if
+        candidates are what is to be judged.
+
+    Returns
+    -------
+    recall : float
+        The mean over queries: 1 is all, 0 none. Of neighbours at equal distance only those in
+        `exact` count.
+
+    Raises
+    ------
+    ValueError
+        If the two are no matrices with a row for each of the same queries.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.neighbors import NearestNeighbors
+    >>> from skquant import QuantizedNearestNeighbors
+    >>> from skquant.metrics import neighbor_recall
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> exact, found = (
+    ...     search.fit(X[:1500]).kneighbors(X[1500:], 10, return_distance=False)
+    ...     for search in (NearestNeighbors(), QuantizedNearestNeighbors(bits=3, random_state=0))
+    ... )
+    >>> neighbor_recall(exact, found) > 0.8
+    True
+    """
+    exact, found = np.asarray(exact), np.asarray(found)
+    if exact.ndim != 2 or found.ndim != 2 or len(exact) != len(found) or not exact.size:
+        raise ValueError(
+            "exact and found must be matrices with a row for each query, but their shapes are "
+            f"{exact.shape} and {found.shape}."
+        )
+    return float(np.mean([np.isin(*rows).mean() for rows in zip(exact, found, strict=True)]))
 
 
 def within_bit_budget(max_bits, *, score="nmse", bits="bits"):

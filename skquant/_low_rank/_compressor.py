@@ -3,11 +3,13 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._sklearn_compat import Interval, StrOptions, fit_context, validate_data
+from .._base import Estimator
+from .._progress import reported
+from .._sklearn_compat import Interval, StrOptions, fit_context, validate_data, with_callbacks
 from .._threads import single_threaded_blas
 from ._basis import CodedBasis
 from ._budget import spend, spend_at_rank
@@ -20,9 +22,7 @@ from ._spectrum import sample_rows
 _FLOAT_DTYPES = [np.float64, np.float32]
 
 
-class LowRankLowPrecisionCompressor(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
-):
+class LowRankLowPrecisionCompressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     """Compress a matrix to the product of two factors of few columns and few bits.
 
     The matrix X of shape (n_samples, n_features) becomes L R, where L has `rank` columns and R as
@@ -180,7 +180,13 @@ class LowRankLowPrecisionCompressor(
         """
         X = validate_data(self, X, dtype=_FLOAT_DTYPES)
         self._root = self._find_root(X, calibration)
-        rng = check_random_state(self.random_state)
+        with reported(self, "fit", X):
+            matrix = self._fit_scheme(X, check_random_state(self.random_state))
+            self._measure(X, self._compress(X) if matrix is None else matrix)
+        return self
+
+    def _fit_scheme(self, X, rng):
+        """Find the codes; give the compressed training matrix where that was needed."""
         with single_threaded_blas():
             if self.method in METHODS:
                 self._scheme, matrix = self._published(X, rng), None
@@ -191,8 +197,7 @@ class LowRankLowPrecisionCompressor(
                 components = np.linalg.qr(components.T)[0].T
             self.components_ = np.ascontiguousarray(components, X.dtype)
             self.rank_ = len(components)
-        self._measure(X, self._compress(X) if matrix is None else matrix)
-        return self
+        return matrix
 
     def _find_root(self, X, calibration):
         """Find the root of the metric of the inputs, or None without any."""
@@ -334,6 +339,7 @@ class LowRankLowPrecisionCompressor(
             )
         return X @ self.components_.astype(X.dtype, copy=False)
 
+    @with_callbacks
     def compress(self, X):
         """Compress rows to a `LowRankLowPrecisionMatrix`.
 
@@ -357,7 +363,9 @@ class LowRankLowPrecisionCompressor(
             If `X` is of another width, empty, or holds NaN, infinity or numbers too large for the
             codes.
         """
-        return self._compress(self._validate_rows(X))
+        X = self._validate_rows(X)
+        with reported(self, "compress", X):
+            return self._compress(X)
 
     def score(self, X, y=None):
         """Give minus the relative squared Frobenius error of the compressed rows.

@@ -69,7 +69,7 @@ class Scheme:
                 return data, self.residual.compress(rest)
             return data, self.residual.encode(rest, self.residual_root)
 
-        coded = run_in_threads(code, row_blocks(len(X)), n_jobs)
+        coded = run_in_threads(code, row_blocks(len(X)), n_jobs, "quantize")
         left = Factor.from_blocks(self.left, len(X), [data for data, _ in coded])
         residual = None
         if isinstance(self.residual, LatticeQuantizer):

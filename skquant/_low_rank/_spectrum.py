@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
+from .._progress import steps
+
 _BLOCK_ENTRIES = 1 << 21
 _GRAM_LIMIT = 4096  # the largest Gram matrix: 128 MB
 _OVERSAMPLES = 10
@@ -37,7 +39,7 @@ class Spectrum:
 
 def blocks(X):
     """Give blocks of rows as float64, each with its slice."""
-    for rows in _row_slices(X):
+    for rows in steps("spectrum", _row_slices(X)):
         yield rows, np.asarray(X[rows], np.float64)
 
 
@@ -168,7 +170,7 @@ def _randomized(X, max_rank, n_iter, rng):
 def _gram_product(X, matrix):
     """Multiply X^T X by a matrix, in one pass: float64."""
     total = np.zeros(matrix.shape)
-    for rows in _row_slices(X):
+    for rows in steps("spectrum", _row_slices(X)):
         block = np.asarray(X[rows])
         total += transposed_product(block, product(block, matrix))
     return total

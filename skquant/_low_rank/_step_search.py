@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from .._progress import steps
+
 SLACK = 0.003  # the share of a budget that may be left
 _MAX_TRIALS = 14
 _UNEVEN = 64  # bits by which the code of tiny matrices jumps
@@ -63,7 +65,7 @@ class StepSearch:
             If the budget does not pay for the coarsest step.
         """
         enough = min((1 - slack) * budget, budget - _UNEVEN)
-        for _ in range(_MAX_TRIALS):
+        for _ in steps("step sizes", range(_MAX_TRIALS)):
             best = self._best(budget)
             low = max((t.log_step for t in self._trials if t.bits > budget), default=self._finest)
             high = self._coarsest if best is None else best.log_step

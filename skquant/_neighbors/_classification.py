@@ -2,10 +2,12 @@
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin
+from sklearn.base import ClassifierMixin, MultiOutputMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
+from .._base import Estimator
+from .._progress import reported
 from .._sklearn_compat import StrOptions, fit_context, validate_data
 from ._base import QuantizedNeighborsMixin
 from ._rows import join_chunks
@@ -13,7 +15,7 @@ from ._weights import check_weights_suit_metric, neighbor_weights
 
 
 class QuantizedKNeighborsClassifier(
-    QuantizedNeighborsMixin, ClassifierMixin, MultiOutputMixin, BaseEstimator
+    QuantizedNeighborsMixin, ClassifierMixin, MultiOutputMixin, Estimator
 ):
     """Classify by the vote of the nearest training rows, which are held as nested-lattice codes.
 
@@ -193,8 +195,9 @@ class QuantizedKNeighborsClassifier(
         if classes is not None and not all(map(np.array_equal, classes, self._classes)):
             raise ValueError("classes must be the same in every call to partial_fit and fit.")
         labels = _encode_labels(y, self._classes)
-        self._add_codes(X)
-        self._target_chunks.append(labels)
+        with reported(self, "partial_fit", X, y):
+            self._add_codes(X)
+            self._target_chunks.append(labels)
         return self
 
     def predict(self, X):
@@ -266,10 +269,11 @@ class QuantizedKNeighborsClassifier(
 
     def _fit(self, X, y, classes):
         labels = _encode_labels(y, classes)
-        self._fit_codes(X)
-        self._target_chunks = [labels]
-        self.outputs_2d_ = y.ndim == 2
-        self.classes_ = classes if self.outputs_2d_ else classes[0]
+        with reported(self, "fit", X, y):
+            self._fit_codes(X)
+            self._target_chunks = [labels]
+            self.outputs_2d_ = y.ndim == 2
+            self.classes_ = classes if self.outputs_2d_ else classes[0]
         return self
 
     def _votes_by_output(self, X):

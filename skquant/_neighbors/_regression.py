@@ -1,8 +1,10 @@
 """A k-nearest-neighbours regressor that holds its training rows compressed."""
 
 import numpy as np
-from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.base import MultiOutputMixin, RegressorMixin
 
+from .._base import Estimator
+from .._progress import reported
 from .._sklearn_compat import StrOptions, fit_context, validate_data
 from ._base import QuantizedNeighborsMixin
 from ._rows import join_chunks
@@ -10,7 +12,7 @@ from ._weights import check_weights_suit_metric, neighbor_weights
 
 
 class QuantizedKNeighborsRegressor(
-    QuantizedNeighborsMixin, RegressorMixin, MultiOutputMixin, BaseEstimator
+    QuantizedNeighborsMixin, RegressorMixin, MultiOutputMixin, Estimator
 ):
     """Predict the mean target of the nearest training rows, which are held as codes.
 
@@ -140,8 +142,9 @@ class QuantizedKNeighborsRegressor(
             not hold the rows of `X`.
         """
         X, y = self._validate_training_data(X, y, reset=True)
-        self._fit_codes(X)
-        self._target_chunks = [y]
+        with reported(self, "fit", X, y):
+            self._fit_codes(X)
+            self._target_chunks = [y]
         return self
 
     @fit_context(prefer_skip_nested_validation=False)
@@ -174,8 +177,9 @@ class QuantizedKNeighborsRegressor(
             raise ValueError(
                 f"y must have the shape (n_samples, *{before}) as before, got {y.shape}."
             )
-        self._add_codes(X)
-        self._target_chunks.append(y)
+        with reported(self, "partial_fit", X, y):
+            self._add_codes(X)
+            self._target_chunks.append(y)
         return self
 
     def predict(self, X):

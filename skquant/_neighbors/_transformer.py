@@ -1,10 +1,12 @@
 """The graph of nearest neighbours as a transformer, from rows that are held compressed."""
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
+from .._base import Estimator
+from .._progress import reported
 from .._sklearn_compat import StrOptions, fit_context, validate_data
 from ._base import QuantizedNeighborsMixin
 from ._metric import as_searched
@@ -13,7 +15,7 @@ _BLOCK_BYTES = 2**22  # of codes to compare at once
 
 
 class QuantizedKNeighborsTransformer(
-    ClassNamePrefixFeaturesOutMixin, QuantizedNeighborsMixin, TransformerMixin, BaseEstimator
+    ClassNamePrefixFeaturesOutMixin, QuantizedNeighborsMixin, TransformerMixin, Estimator
 ):
     """Turn rows into the sparse graph of their nearest training rows, which are held as codes.
 
@@ -155,7 +157,9 @@ class QuantizedKNeighborsTransformer(
             holds NaN or infinity, or `rescore_source` does not hold its rows.
         """
         self._check_mode_suits_metric(self.metric)
-        self._fit_codes(validate_data(self, X, dtype="numeric"))
+        X = validate_data(self, X, dtype="numeric")
+        with reported(self, "fit", X):
+            self._fit_codes(X)
         return self
 
     @fit_context(prefer_skip_nested_validation=False)
@@ -181,7 +185,9 @@ class QuantizedKNeighborsTransformer(
         """
         if not hasattr(self, "quantizer_"):
             return self.fit(X)
-        self._add_codes(validate_data(self, X, reset=False, dtype="numeric"))
+        X = validate_data(self, X, reset=False, dtype="numeric")
+        with reported(self, "partial_fit", X):
+            self._add_codes(X)
         return self
 
     def transform(self, X):

@@ -2,14 +2,14 @@
 
 from numbers import Real
 
-from sklearn.base import BaseEstimator
-
+from .._base import Estimator
+from .._progress import reported
 from .._sklearn_compat import Interval, fit_context, validate_data
 from ._base import QuantizedNeighborsMixin
 from ._radius import RadiusNeighborsMixin
 
 
-class QuantizedNearestNeighbors(QuantizedNeighborsMixin, RadiusNeighborsMixin, BaseEstimator):
+class QuantizedNearestNeighbors(QuantizedNeighborsMixin, RadiusNeighborsMixin, Estimator):
     """Find the nearest training rows, which are held as nested-lattice codes.
 
     A stand-in for `sklearn.neighbors.NearestNeighbors` with brute-force search: it keeps about
@@ -141,8 +141,7 @@ class QuantizedNearestNeighbors(QuantizedNeighborsMixin, RadiusNeighborsMixin, B
             If a parameter is out of its range, `X` is empty or holds NaN or infinity, or
             `rescore_source` does not hold its rows.
         """
-        self._fit_codes(validate_data(self, X, dtype="numeric"))
-        return self
+        return self._fit(validate_data(self, X, dtype="numeric"))
 
     @fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X, y=None):
@@ -167,5 +166,13 @@ class QuantizedNearestNeighbors(QuantizedNeighborsMixin, RadiusNeighborsMixin, B
         """
         is_first = not hasattr(self, "quantizer_")
         X = validate_data(self, X, reset=is_first, dtype="numeric")
-        (self._fit_codes if is_first else self._add_codes)(X)
+        if is_first:
+            return self._fit(X)
+        with reported(self, "partial_fit", X):
+            self._add_codes(X)
+        return self
+
+    def _fit(self, X):
+        with reported(self, "fit", X):
+            self._fit_codes(X)
         return self

@@ -1,10 +1,11 @@
-"""Displays in scikit-learn's style. Matplotlib is imported when something is drawn."""
+"""Distortion over rate."""
 
 import numpy as np
 from sklearn.base import clone
 
-from .metrics import bits_scorer, nmse_scorer
-from .theory import distortion_rate
+from ..metrics import bits_scorer, nmse_scorer
+from ..theory import distortion_rate
+from ._axes import finish, get_axes
 
 
 class RateDistortionDisplay:
@@ -110,14 +111,7 @@ class RateDistortionDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError as error:
-            raise ImportError(
-                "RateDistortionDisplay needs matplotlib: pip install 'skquant[examples]'."
-            ) from error
-        if ax is None:
-            _, ax = plt.subplots()
+        ax = get_axes(ax, self)
         style = {"marker": "o", "label": self.estimator_name if name is None else name} | kwargs
         (self.line_,) = ax.plot(self.rate, self.distortion, **style)
         self.bound_ = None
@@ -125,7 +119,4 @@ class RateDistortionDisplay:
             rates = np.linspace(min(self.rate), max(self.rate), 100)
             (self.bound_,) = ax.plot(rates, distortion_rate(rates), "k--", label="bound")
         ax.set(xlabel="Bits per feature", ylabel="Normalised mean squared error", yscale="log")
-        if ax.get_legend_handles_labels()[1]:
-            ax.legend()
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
+        return finish(self, ax)
