@@ -24,8 +24,6 @@ autosummary_generate = True
 numpydoc_show_class_members = False  # the class template lists them
 pyproject = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
 numpydoc_validation_checks = set(pyproject["tool"]["numpydoc_validation"]["checks"])
-# These say how they do what `Lattice.closest_point`, which they override, documents in full.
-numpydoc_validation_exclude = {r"skquant\.lattices\.(Z|A2|D4|E8)\.closest_point"}
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",

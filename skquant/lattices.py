@@ -29,6 +29,20 @@ class Lattice:
     See Also
     --------
     skquant.LatticeQuantizer : Takes a lattice by name or as an object.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skquant.lattices import Lattice
+    >>> class Checkerboard(Lattice):
+    ...     generator = np.array([[1.0, 1.0], [1.0, -1.0]])
+    ...
+    ...     def closest_point(self, x):
+    ...         return np.rint(x @ self.generator / 2) @ self.generator
+    >>> Checkerboard().dimension, Checkerboard().covolume
+    (2, 2.0)
+    >>> Checkerboard().closest_point(np.array([[0.4, 1.1]]))
+    array([[1., 1.]])
     """
 
     generator: np.ndarray
@@ -115,7 +129,18 @@ class Z(Lattice):
     generic_point = np.array([0.25])
 
     def closest_point(self, x):
-        """Round to the nearest integer."""
+        """Round to the nearest integer.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n_points, 1)
+            Any points.
+
+        Returns
+        -------
+        ndarray of shape (n_points, 1)
+            The nearest lattice points.
+        """
         return np.rint(x)
 
 
@@ -137,7 +162,18 @@ class A2(Lattice):
     generic_point = np.array([1.0, np.sqrt(3)]) / 6
 
     def closest_point(self, x):
-        """Take the nearer of the two rectangular candidates."""
+        """Take the nearer of the two rectangular candidates.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n_points, 2)
+            Any points.
+
+        Returns
+        -------
+        ndarray of shape (n_points, 2)
+            The nearest lattice points.
+        """
         cell = np.array([1.0, np.sqrt(3)])
         return _nearer(x, *(cell * (np.rint(x / cell - s) + s) for s in (0.0, 0.5)))
 
@@ -158,7 +194,18 @@ class D4(Lattice):
     generic_point = np.array([3.0, 2.0, 1.0, 0.0]) / 6
 
     def closest_point(self, x):
-        """Round; where the sum is odd, round the worst coordinate the other way."""
+        """Round; where the sum is odd, round the worst coordinate the other way.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n_points, 4)
+            Any points.
+
+        Returns
+        -------
+        ndarray of shape (n_points, 4)
+            The nearest lattice points.
+        """
         return _closest_even_sum(x)
 
 
@@ -178,7 +225,18 @@ class E8(Lattice):
     generic_point = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 23.0]) / 30
 
     def closest_point(self, x):
-        """Take the nearer of the candidates from D8 and from its shift."""
+        """Take the nearer of the candidates from D8 and from its shift.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n_points, 8)
+            Any points.
+
+        Returns
+        -------
+        ndarray of shape (n_points, 8)
+            The nearest lattice points.
+        """
         return _nearer(x, _closest_even_sum(x), _closest_even_sum(x - 0.5) + 0.5)
 
     def shortest_points(self):
@@ -225,13 +283,20 @@ def get_lattice(lattice):
 
     Returns
     -------
-    lattice object
+    Lattice
+        With all that `Lattice` has, also where the object lacks some of it.
 
     Raises
     ------
     ValueError
         If the name is unknown, the object's generator is no basis of a lattice, or its
         `closest_point` does not find lattice points.
+
+    Examples
+    --------
+    >>> from skquant.lattices import get_lattice
+    >>> get_lattice("E8").dimension
+    8
     """
     if isinstance(lattice, str):
         if lattice not in LATTICES:

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skquant import LatticeQuantizer, QuantizedKNeighborsClassifier
-from skquant.metrics import bits_scorer, nmse_scorer, within_bit_budget
+from skquant.metrics import bits_scorer, neighbor_recall, nmse_scorer, within_bit_budget
 
 
 @pytest.fixture(scope="module")
@@ -234,3 +234,22 @@ def test_search_of_a_pipeline_within_a_budget(digits):
     assert 0 < within.sum() < 6
     assert accuracy[search.best_index_] == accuracy[within].max() > 0.9
     assert search.predict(X).shape == y.shape
+
+
+# neighbor_recall
+
+
+def test_recall_counts_what_is_found_in_any_order():
+    exact = [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert neighbor_recall(exact, exact) == 1
+    assert neighbor_recall(exact, [[3, 2, 1, 0], [7, 6, 9, 8]]) == 0.75
+    assert neighbor_recall(exact, [[9, 8, 7, 6, 5, 4], [0, 1, 2, 3, 4, 5]]) == 0.25
+
+
+@pytest.mark.parametrize(
+    ("exact", "found"),
+    [([[1, 2]], [[1], [2]]), ([1, 2], [1, 2]), ([], []), (np.empty((0, 3)), np.empty((0, 3)))],
+)
+def test_recall_of_other_shapes_is_refused(exact, found):
+    with pytest.raises(ValueError, match="exact and found must be matrices"):
+        neighbor_recall(exact, found)
