@@ -5,11 +5,27 @@ those of floats, and of which.
 """
 
 from ._codebook import decode_words, encode_words
+from ._coarse import (
+    BLOCK,
+    CENTRE,
+    GROUP,
+    MOST_LEVELS,
+    SLAB_ROWS,
+    TERM_BYTES,
+    collect_rows,
+    decode_coarse,
+    encode_coarse,
+    fill_tables,
+    find_rows,
+    keep_best,
+    sample_limit,
+)
 from ._dot import BYTE_OFFSET, HAS_BYTES, QUERIES
 from ._e8 import decode_e8_blocks, multiply_e8_blocks
 from ._e8_encoder import encode_e8_blocks
 from ._hadamard import rotate, rotate_back
 from ._isa import VECTOR_BITS
+from ._look_up import N_ENTRIES
 from ._nested import FEW_VECTORS, decode_blocks, encode_blocks, multiply_blocks
 from ._rows import centre_rows, gather_rows, scale_rows
 from ._terms import unpack_fields
@@ -19,6 +35,20 @@ from ._top_k import update_top_k
 HAS_INTEGERS = HAS_BYTES or VECTOR_BITS >= 256
 
 __all__ = [
+    "BLOCK",
+    "CENTRE",
+    "GROUP",
+    "MOST_LEVELS",
+    "N_ENTRIES",
+    "SLAB_ROWS",
+    "TERM_BYTES",
+    "collect_rows",
+    "decode_coarse",
+    "encode_coarse",
+    "fill_tables",
+    "find_rows",
+    "keep_best",
+    "sample_limit",
     "BYTE_OFFSET",
     "FEW_VECTORS",
     "HAS_BYTES",

@@ -1,0 +1,111 @@
+"""Tables of 64 bytes: the instructions that look bytes up differ between machines.
+
+A register of AVX-512 holds the table, which VBMI permutes by the low six bits of each byte; the
+table instruction of AArch64 takes four registers. Elsewhere 16 bytes are looked up at a time, or
+one.
+"""
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import lower_builtin, type_callable
+
+from ._isa import ARCHITECTURE, FEATURES, IS_X86, VECTOR_BITS
+from ._vectors import LANES, Vector, _is_index, _join, _pointer, _split, in_parts
+
+N_ENTRIES = 64
+_VBMI = VECTOR_BITS == 512 and "avx512vbmi" in FEATURES
+_SHUFFLES = {512: "llvm.x86.avx512.pshuf.b.512", 256: "llvm.x86.avx2.pshuf.b"}
+_BYTES = ir.VectorType(ir.IntType(8), 2 * LANES)
+
+
+def look_up(tables, index, places):
+    """Take entries of a table by the bytes of uint16 lanes, two in each, of which six bits count.
+
+    `index` is where in an array of bytes the 64 entries start, unchecked.
+    """
+
+
+@type_callable(look_up)
+def _type_look_up(context):
+    def infer(tables, index, places):
+        if (
+            _is_index(tables, index)
+            and tables.dtype == types.uint8
+            and places == Vector(types.uint16)
+        ):
+            return places
+
+    return infer
+
+
+@lower_builtin(look_up, types.Array, types.Any, Vector)
+def _lower_look_up(context, builder, sig, args):
+    start = _pointer(context, builder, sig, args, ir.IntType(8))
+    places = builder.bitcast(args[2], _BYTES)
+    if _VBMI:
+        found = _permute(builder, _load(builder, start, 0, 64), places)
+    elif ARCHITECTURE == "aarch64":
+        found = _look_up_neon(builder, start, places)
+    elif IS_X86 and VECTOR_BITS in _SHUFFLES:
+        found = _shuffle(builder, start, places)
+    else:
+        found = _one_by_one(builder, start, places)
+    return builder.bitcast(found, args[2].type)
+
+
+def _load(builder, start, first, size):
+    """Load entries of the table."""
+    place = builder.gep(start, [ir.Constant(ir.IntType(64), first)])
+    kind = ir.VectorType(ir.IntType(8), size)
+    entries = builder.load(builder.bitcast(place, ir.PointerType(kind)))
+    entries.align = 1
+    return entries
+
+
+def _permute(builder, table, places):
+    kind = ir.FunctionType(_BYTES, [_BYTES, _BYTES])
+    name = "llvm.x86.avx512.permvar.qi.512"
+    return builder.call(
+        cgutils.get_or_insert_function(builder.module, kind, name), [table, places]
+    )
+
+
+def _look_up_neon(builder, start, places):
+    quarters = [_load(builder, start, first, 16) for first in range(0, N_ENTRIES, 16)]
+    kind = ir.FunctionType(quarters[0].type, [quarters[0].type] * 5)
+    name = "llvm.aarch64.neon.tbl4.v16i8"
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    places = builder.and_(places, ir.Constant(_BYTES, [N_ENTRIES - 1] * 2 * LANES))
+    parts = _split(builder, places, 16)
+    return _join(builder, [builder.call(function, [*quarters, part]) for part in parts])
+
+
+def _shuffle(builder, start, places):
+    """Look up in each quarter of the table, and choose by the two bits above."""
+    low = builder.and_(places, _constant(15))
+    found = []
+    for first in range(0, N_ENTRIES, 16):
+        quarter = _load(builder, start, first, 16)
+        order = ir.Constant(ir.VectorType(ir.IntType(32), 2 * LANES), list(range(16)) * 4)
+        table = builder.shuffle_vector(quarter, quarter, order)
+        found.append(in_parts(builder, _SHUFFLES[VECTOR_BITS], table, low))
+    for bit in (16, 32):
+        chosen = builder.icmp_unsigned("!=", builder.and_(places, _constant(bit)), _constant(0))
+        pairs = zip(found[::2], found[1::2], strict=True)
+        found = [builder.select(chosen, upper, lower) for lower, upper in pairs]
+    return found[0]
+
+
+def _one_by_one(builder, start, places):
+    found = ir.Constant(_BYTES, ir.Undefined)
+    places = builder.and_(places, _constant(N_ENTRIES - 1))
+    for lane in range(2 * LANES):
+        lane = ir.Constant(ir.IntType(32), lane)
+        place = builder.zext(builder.extract_element(places, lane), ir.IntType(64))
+        entry = builder.load(builder.gep(start, [place]))
+        found = builder.insert_element(found, entry, lane)
+    return found
+
+
+def _constant(number):
+    return ir.Constant(_BYTES, [number] * 2 * LANES)

@@ -1,0 +1,162 @@
+"""Compressed rows of which the coarse layer lies apart, in the order in which a scan reads it."""
+
+import numpy as np
+
+from .._codec import batches
+from .._kernels._dispatch import SLAB_ROWS, TERM_BYTES
+from .._kernels._vectors import LANES
+from .._layered_code import LayeredRowCode
+from .._panels import aligned_empty, empty_panels
+from ._search import scale_and_offset
+
+_BLOCK_ROWS = 2**12
+_LARGEST = 1e37
+
+
+class SlabRows:
+    """The bytes of compressed rows: an array of shape (n_rows, row_bytes) that is made as needed.
+
+    Parameters
+    ----------
+    slabs : uint16 ndarray of shape (n_slabs, n_bytes, LANES)
+        The words of the coarse layer, and what turns products with them into scores.
+    rest : uint8 ndarray of shape (n_rows, n_rest_bytes)
+        The other bytes.
+    place : int
+        Where in a row the words belong.
+    unit : float
+        The norm of rows that scores are relative to.
+
+    Attributes
+    ----------
+    nbytes : int
+        Bytes held.
+    held_bytes : int
+        Bytes held for a row.
+    """
+
+    ndim = 2
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, slabs, rest, place, unit):
+        self.slabs, self.rest, self.place, self.unit = slabs, rest, place, unit
+
+    @classmethod
+    def split(cls, codec, packed, metric, unit=None):
+        """Take rows of a layered code apart.
+
+        Parameters
+        ----------
+        codec : Codec
+            With a layered code.
+        packed : uint8 ndarray of shape (n_rows, row_bytes)
+        metric : {"sqeuclidean", "inner_product"}
+            What scores stand for.
+        unit : float, default=None
+            The norm that scores are relative to; None chooses one.
+        """
+        code = codec.row_code
+        words = slice(code.rest.n_bytes, code.n_bytes)
+        scale, offset = np.empty(len(packed)), np.empty(len(packed))
+        for rows in batches(len(packed), _BLOCK_ROWS):
+            scale[rows], offset[rows] = _score_terms(codec, packed[rows], metric)
+        if unit is None:
+            unit = float(np.max(np.abs(scale), initial=0.0)) or 1.0
+        terms = np.stack([scale / unit, offset / unit**2], axis=1)
+        terms = _upper_halves(np.clip(terms, -_LARGEST, _LARGEST))
+        front = np.hstack([packed[:, words], terms])
+        return cls(_to_slabs(front), np.delete(packed, words, axis=1), words.start, unit)
+
+    @staticmethod
+    def concatenate(parts):
+        """Join the rows of several, which have one unit."""
+        front = np.concatenate([part._front() for part in parts])
+        rest = np.concatenate([part.rest for part in parts])
+        return SlabRows(_to_slabs(front), rest, parts[0].place, parts[0].unit)
+
+    @property
+    def shape(self):
+        """(n_rows, row_bytes)."""
+        return len(self.rest), self.rest.shape[1] + self.slabs.shape[1] - TERM_BYTES
+
+    @property
+    def nbytes(self):
+        """Bytes held."""
+        return self.slabs.nbytes + self.rest.nbytes
+
+    @property
+    def held_bytes(self):
+        """Bytes held for a row."""
+        return self.shape[1] + TERM_BYTES
+
+    def __len__(self):
+        return len(self.rest)
+
+    def __getitem__(self, key):
+        """Give the bytes of some rows; a second index selects among these."""
+        if isinstance(key, tuple):
+            rows, *others = key
+            return self[rows][(..., *others)]
+        rows = np.arange(len(self))[key]
+        return self.join(_take(self.slabs, rows)[..., :-TERM_BYTES], self.rest[key])
+
+    def __array__(self, dtype=None, copy=None):
+        if copy is False:
+            raise ValueError("Rows that lie apart cannot become an array without a copy.")
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+    def join(self, words, rest):
+        """Put the words of rows and their other bytes together."""
+        return np.concatenate(
+            [rest[..., : self.place], words, rest[..., self.place :]], axis=-1
+        )
+
+    def _front(self):
+        return _take(self.slabs, np.arange(len(self)))
+
+
+def layered(codec):
+    """Give the codec with a coarse layer, and with its own code for what that leaves over."""
+    from dataclasses import replace
+
+    return replace(codec, row_code=LayeredRowCode(codec.row_code))
+
+
+def _score_terms(codec, packed, metric):
+    """Give what turns products with the coarse layer into distances.
+
+    A product with the words, times ‖u‖²/⟨u, words⟩, stands for one with u.
+    """
+    code = codec.row_code
+    decoded, words = (empty_panels(len(packed), code.n_coordinates) for _ in range(2))
+    energy = code.decode(packed, decoded, codec.dither)
+    code.decode_words(packed, words)
+    inner = np.einsum("pij,pij->pj", decoded, words).ravel()[: len(packed)].astype(float)
+    terms = codec.unpack_terms(packed)
+    scale, offset = scale_and_offset(terms, np.sqrt(energy), metric)
+    return scale * np.divide(energy, inner, out=np.ones_like(energy), where=inner > 0), offset
+
+
+def _upper_halves(terms):
+    """Round to float32 of 16 bits, as bytes, (n_rows, 2 * n_terms)."""
+    bits = np.ascontiguousarray(terms, np.float32).view(np.uint32).astype(np.uint64)
+    return ((bits + 0x8000) >> 16).astype("<u2").view(np.uint8)
+
+
+def _to_slabs(front):
+    """Lay bytes of rows out as slabs."""
+    n_slabs = -(-len(front) // SLAB_ROWS)
+    slabs = aligned_empty((n_slabs, front.shape[1], LANES), np.uint16)
+    padded = np.zeros((n_slabs * SLAB_ROWS, front.shape[1]), np.uint8)
+    padded[: len(front)] = front
+    lower, upper = padded.reshape(n_slabs, 2, LANES, -1).transpose(1, 0, 3, 2)
+    slabs[:] = lower
+    slabs |= upper.astype(np.uint16) << 8
+    return slabs
+
+
+def _take(slabs, rows):
+    """Take the bytes of rows from slabs, (..., n_bytes)."""
+    slab, lane = np.divmod(rows, SLAB_ROWS)
+    half, lane = np.divmod(lane, LANES)
+    return (slabs[slab, :, lane] >> (8 * half)[..., None]).astype(np.uint8)
