@@ -9,6 +9,7 @@ import numpy as np
 from ._codebook import ShortestPointCode
 from ._codec import Codec
 from ._entropy_code import MAX_SPREAD, MIN_SPREAD, EntropyRowCode
+from ._layered_code import LayeredRowCode
 from ._nested_code import NestedLatticeCode, Repeated, count_scales, fill_block
 from ._rotation import KINDS
 from ._row_code import RowCode, Segment
@@ -22,8 +23,11 @@ MOST_GROUPS = 2**7  # more than codes to choose from
 
 def codec_to_file(codec):
     """Describe a codec by a dictionary of JSON types; `Codec.arrays` is the rest of it."""
-    if isinstance(codec.row_code, EntropyRowCode):
-        row_code = codec.row_code
+    row_code = codec.row_code
+    has_coarse_layer = isinstance(row_code, LayeredRowCode)
+    if has_coarse_layer:
+        row_code = row_code.rest
+    if isinstance(row_code, EntropyRowCode):
         code = {
             "entropy_code": {
                 "lattice": row_code.lattice,
@@ -33,7 +37,9 @@ def codec_to_file(codec):
             }
         }
     else:
-        code = {"segments": _segments_to_file(codec.row_code)}
+        code = {"segments": _segments_to_file(row_code)}
+    if has_coarse_layer:
+        code["coarse_layer"] = True
     return {
         "n_features": codec.n_features,
         "center": codec.terms.center,
@@ -108,6 +114,9 @@ def _rebuild(meta, arrays, row_bytes, lattice):
     else:
         learned = kind == "pca"
         row_code = _rebuild_row_code(meta["segments"], arrays["scales"], lattice, learned)
+    if "coarse_layer" in meta:
+        _choice(meta, "coarse_layer", (True,))
+        row_code = LayeredRowCode(row_code)
     _require(row_code.n_bytes + terms.n_bytes == row_bytes, "row width")
     kept = None
     if row_code.n_coordinates != n_features and kind != "pca":

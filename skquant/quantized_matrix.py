@@ -83,7 +83,8 @@ class QuantizedMatrix:
     @property
     def bits_per_entry(self):
         """8 times the bytes of a row over the number of features."""
-        return self._codec.bits_per_entry
+        held = getattr(self._rows, "held_bytes", self._codec.row_bytes)
+        return 8 * held / self._codec.n_features
 
     @property
     def T(self):

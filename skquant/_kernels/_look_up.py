@@ -65,9 +65,7 @@ def _load(builder, start, first, size):
 def _permute(builder, table, places):
     kind = ir.FunctionType(_BYTES, [_BYTES, _BYTES])
     name = "llvm.x86.avx512.permvar.qi.512"
-    return builder.call(
-        cgutils.get_or_insert_function(builder.module, kind, name), [table, places]
-    )
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [table, places])
 
 
 def _look_up_neon(builder, start, places):

@@ -10,6 +10,7 @@ from .._sklearn_compat import Interval, follow_sparse_interface, validate_data
 from ._metric import SEARCHED_AS, as_searched, in_units
 from ._rescore import rerank
 from ._rows import row_indices, search_among
+from ._scan import FEW_QUERIES, search_few
 from ._training_rows import TrainingRowsMixin
 
 
@@ -17,7 +18,7 @@ class QuantizedNeighborsMixin(TrainingRowsMixin):
     """Fit codes of the training rows, and find the nearest of them.
 
     An estimator that uses it has the parameters `n_neighbors`, `bits`, `metric`, `quantizer`,
-    `rescore`, `rescore_source`, `random_state` and `n_jobs`.
+    `rescore`, `rescore_source`, `n_candidates`, `random_state` and `n_jobs`.
 
     Attributes
     ----------
@@ -157,13 +158,16 @@ class QuantizedNeighborsMixin(TrainingRowsMixin):
         metric = self.effective_metric_
         queries = as_searched(queries, metric)
         finer = self._finer_rows()
+        n_rows = self.n_samples_fit_ if rows is None else len(rows)
         n_found = n_neighbors
         if finer is not None:
-            n_rows = self.n_samples_fit_ if rows is None else len(rows)
             n_found = min(int(np.ceil(self.rescore * n_neighbors)), n_rows)
-        distances, indices = search_among(
-            self.codes_, rows, queries, n_found, metric=SEARCHED_AS[metric], n_jobs=self.n_jobs
-        )
+        how = {"metric": SEARCHED_AS[metric], "n_jobs": self.n_jobs}
+        if self._has_coarse_layer() and len(queries) <= FEW_QUERIES:
+            count = min(max(self.n_candidates, n_found), n_rows)
+            distances, indices = search_few(self.codes_, rows, queries, n_found, count, **how)
+        else:
+            distances, indices = search_among(self.codes_, rows, queries, n_found, **how)
         if finer is not None:
             distances, indices = rerank(finer, queries, indices, n_neighbors, metric, self.n_jobs)
         return in_units(distances, metric), indices

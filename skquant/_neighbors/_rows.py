@@ -5,6 +5,7 @@ from sklearn.utils import gen_batches
 
 from ..quantized_matrix import QuantizedMatrix
 from ._search import search
+from ._slabs import concatenate_apart, lies_apart
 
 _SUBSET_ROWS = 2**18  # selected rows are copied, so many at a time
 
@@ -25,9 +26,18 @@ def join_chunks(chunks):
         The joined chunks, now the only item of the list.
     """
     if len(chunks) > 1:
-        are_codes = isinstance(chunks[0], QuantizedMatrix)
-        chunks[:] = [(QuantizedMatrix.concatenate if are_codes else np.concatenate)(chunks)]
+        join = np.concatenate
+        if isinstance(chunks[0], QuantizedMatrix):
+            join = concatenate_apart if lies_apart(chunks[0]) else QuantizedMatrix.concatenate
+        chunks[:] = [join(chunks)]
     return chunks[0]
+
+
+def keep_rows(chunk, kept):
+    """Give the rows of a chunk that a mask selects, a chunk of the same kind."""
+    if isinstance(chunk, QuantizedMatrix) and lies_apart(chunk):
+        return QuantizedMatrix(chunk._codec, chunk._rows.take(np.flatnonzero(kept)), chunk.dtype)
+    return chunk[kept]
 
 
 def row_indices(selection, n_rows, name):

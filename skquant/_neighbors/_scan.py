@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from .._kernels._dispatch import (
-    MOST_LEVELS, SLAB_ROWS, fill_tables, find_rows, update_top_k
-)
+from .._kernels._dispatch import MOST_LEVELS, SLAB_ROWS, fill_tables, find_rows, update_top_k
 from .._kernels._vectors import LANES
 from .._layered_code import POINTS
 from .._panels import aligned_empty
@@ -15,13 +13,15 @@ FEW_QUERIES = 32
 _LARGEST_SUM = 2**16 - 1
 
 
-def search_few(codes, queries, k, n_candidates, *, metric, rows=None, n_jobs=None):
+def search_few(codes, rows, queries, k, n_candidates, *, metric, n_jobs=None):
     """Find the k nearest compressed rows of each query among those that look best.
 
     Parameters
     ----------
     codes : QuantizedMatrix of shape (n_rows, n_features)
         The rows, which lie apart as `SlabRows`.
+    rows : intp ndarray of shape (n_chosen,), or None
+        The rows to choose from; None means all.
     queries : ndarray of shape (n_queries, n_features)
         Finite float32 or float64.
     k : int
@@ -30,8 +30,6 @@ def search_few(codes, queries, k, n_candidates, *, metric, rows=None, n_jobs=Non
         How many rows to measure; at most as many as there are to choose from.
     metric : {"sqeuclidean", "inner_product"}
         "inner_product" counts negated products as distances.
-    rows : intp ndarray of shape (n_chosen,), default=None
-        The rows to choose from; None means all.
     n_jobs : int, default=None
         Number of threads; it does not change the result.
 
@@ -99,7 +97,10 @@ class Scan:
 
     def __init__(self, codes, count, chosen):
         self.rows, self.code, self.count, self.chosen = (
-            codes._rows, codes._codec.row_code, count, chosen
+            codes._rows,
+            codes._codec.row_code,
+            count,
+            chosen,
         )
         self.levels = min(MOST_LEVELS, _LARGEST_SUM // self.code.n_words)
 

@@ -5,8 +5,10 @@ import numpy as np
 from .._codec import batches
 from .._kernels._dispatch import SLAB_ROWS, TERM_BYTES
 from .._kernels._vectors import LANES
-from .._layered_code import LayeredRowCode
+from .._layered_code import add_coarse_layer
 from .._panels import aligned_empty, empty_panels
+from .._threads import run_in_threads, single_threaded_blas
+from ..quantized_matrix import QuantizedMatrix
 from ._search import scale_and_offset
 
 _BLOCK_ROWS = 2**12
@@ -70,7 +72,7 @@ class SlabRows:
     @staticmethod
     def concatenate(parts):
         """Join the rows of several, which have one unit."""
-        front = np.concatenate([part._front() for part in parts])
+        front = np.concatenate([_take(part.slabs, np.arange(len(part))) for part in parts])
         rest = np.concatenate([part.rest for part in parts])
         return SlabRows(_to_slabs(front), rest, parts[0].place, parts[0].unit)
 
@@ -95,8 +97,9 @@ class SlabRows:
     def __getitem__(self, key):
         """Give the bytes of some rows; a second index selects among these."""
         if isinstance(key, tuple):
-            rows, *others = key
-            return self[rows][(..., *others)]
+            rows, columns = key
+            blocks = batches(len(self), _BLOCK_ROWS) if rows == slice(None) else [rows]
+            return np.concatenate([self[block][..., columns] for block in blocks])
         rows = np.arange(len(self))[key]
         return self.join(_take(self.slabs, rows)[..., :-TERM_BYTES], self.rest[key])
 
@@ -107,19 +110,55 @@ class SlabRows:
 
     def join(self, words, rest):
         """Put the words of rows and their other bytes together."""
-        return np.concatenate(
-            [rest[..., : self.place], words, rest[..., self.place :]], axis=-1
-        )
+        return np.concatenate([rest[..., : self.place], words, rest[..., self.place :]], axis=-1)
 
-    def _front(self):
-        return _take(self.slabs, np.arange(len(self)))
+    def take(self, rows):
+        """Give some rows as `SlabRows`."""
+        slabs = _to_slabs(_take(self.slabs, rows))
+        return SlabRows(slabs, self.rest[rows], self.place, self.unit)
 
 
-def layered(codec):
-    """Give the codec with a coarse layer, and with its own code for what that leaves over."""
-    from dataclasses import replace
+def lies_apart(codes):
+    """Tell whether a `QuantizedMatrix` has its rows in slabs."""
+    return isinstance(codes._rows, SlabRows)
 
-    return replace(codec, row_code=LayeredRowCode(codec.row_code))
+
+def compress_apart(quantizer, X, metric, n_jobs, like=None):
+    """Compress rows with a coarse layer.
+
+    Parameters
+    ----------
+    quantizer : estimator
+        Fitted; its code takes what the coarse layer leaves over.
+    X : ndarray of shape (n_rows, n_features)
+    metric : {"sqeuclidean", "inner_product"}
+    n_jobs : int or None
+    like : QuantizedMatrix, default=None
+        Rows that were compressed before, and that these will be joined with.
+
+    Returns
+    -------
+    QuantizedMatrix
+        Its rows are `SlabRows`.
+    """
+    first = quantizer.compress(X[:1])
+    codec = add_coarse_layer(first._codec, X) if like is None else like._codec
+    packed = np.empty((len(X), codec.row_bytes), np.uint8)
+
+    def encode(rows):
+        packed[rows] = codec.encode(X[rows])
+
+    with single_threaded_blas():
+        run_in_threads(encode, codec.blocks(len(X)), n_jobs)
+    unit = None if like is None else like._rows.unit
+    return QuantizedMatrix(codec, SlabRows.split(codec, packed, metric, unit), first.dtype)
+
+
+def concatenate_apart(matrices):
+    """Stack matrices of `compress_apart`, the first of which the others were made like."""
+    rows = SlabRows.concatenate([matrix._rows for matrix in matrices])
+    dtype = np.result_type(*(matrix.dtype for matrix in matrices))
+    return QuantizedMatrix(matrices[0]._codec, rows, dtype)
 
 
 def _score_terms(codec, packed, metric):

@@ -1,7 +1,7 @@
 """The training rows of a neighbour estimator: compressed, added, removed, and read back."""
 
 import os
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import clone
@@ -12,7 +12,8 @@ from .._lattice_quantizer import LatticeQuantizer
 from .._sklearn_compat import HasMethods, Interval, StrOptions
 from ._metric import SEARCHED_AS, as_searched
 from ._rescore import RefinedRows, SourceRows, compress_residuals, fit_residual_quantizer
-from ._rows import as_given, join_chunks, row_indices
+from ._rows import as_given, join_chunks, keep_rows, row_indices
+from ._slabs import compress_apart, lies_apart
 
 _BLOCK_FLOATS = 2**20  # in rows that are decoded at once: 8 MB as float64
 
@@ -31,6 +32,7 @@ class TrainingRowsMixin:
         "quantizer": [HasMethods(["fit", "compress"]), None],
         "rescore": [Interval(Real, 1, None, closed="left"), None],
         "rescore_source": [str, os.PathLike, None],
+        "n_candidates": [Interval(Integral, 1, None, closed="left"), None],
         "random_state": ["random_state"],
     }
 
@@ -83,7 +85,7 @@ class TrainingRowsMixin:
         kept[indices] = False
         targets = getattr(self, "_target_chunks", [])
         for chunks in filter(None, (self._code_chunks, self._residual_chunks, targets)):
-            chunks[:] = [join_chunks(chunks)[kept]]
+            chunks[:] = [keep_rows(join_chunks(chunks), kept)]
         self._removed = np.sort(np.append(self._removed, as_given(indices, self._removed)))
         self.n_samples_fit_ -= len(indices)
         return self
@@ -96,9 +98,13 @@ class TrainingRowsMixin:
         """
         if self._reads_source:
             SourceRows(self.rescore_source, len(X), X.shape[1]).require(X, 0)
+        self._check_n_candidates()
         X = as_searched(X, self.metric, np.float32)
         quantizer = self._make_quantizer().fit(X)
-        codes = quantizer.compress(X)
+        if self.n_candidates is None:
+            codes = quantizer.compress(X)
+        else:
+            codes = compress_apart(quantizer, X, SEARCHED_AS[self.metric], self.n_jobs)
         if codes._codec.terms.center == "rows":
             raise ValueError(
                 'quantizer must not have center="rows": a search takes one centre for all rows.'
@@ -119,12 +125,38 @@ class TrainingRowsMixin:
             n_given = self.n_samples_fit_ + len(self._removed)
             SourceRows(self.rescore_source, n_given + len(X), X.shape[1]).require(X, n_given)
         X = as_searched(X, self.effective_metric_, np.float32)
-        codes = self.quantizer_.compress(X)
+        codes = self._compress_more(X)
         if self._residual_chunks:
             residual_codes = compress_residuals(self._residual_quantizer, X, codes)
             self._residual_chunks.append(residual_codes)
         self._code_chunks.append(codes)
         self.n_samples_fit_ += len(X)
+
+    def _compress_more(self, X):
+        """Give the codes of more rows, in the form in which the metric searches them."""
+        codes = self._code_chunks[0]
+        if not lies_apart(codes):
+            return self.quantizer_.compress(X)
+        metric = SEARCHED_AS[self.effective_metric_]
+        return compress_apart(self.quantizer_, X, metric, self.n_jobs, codes)
+
+    def _check_n_candidates(self):
+        if self.n_candidates is not None:
+            n_found = int(np.ceil((self.rescore or 1) * self.n_neighbors))
+            if self.n_candidates < n_found:
+                factor = "" if self.rescore is None else "rescore times "
+                raise ValueError(
+                    f"n_candidates must be at least {factor}n_neighbors, {n_found}, "
+                    f"got {self.n_candidates}."
+                )
+
+    def _has_coarse_layer(self):
+        """Tell whether few queries are to be searched by a coarse layer."""
+        if self.n_candidates is not None and not lies_apart(self.codes_):
+            raise ValueError(
+                "n_candidates needs codes that are made while fitting: fit again, or set it to None."
+            )
+        return self.n_candidates is not None
 
     def _make_quantizer(self):
         if self.quantizer is None:
