@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 MODULES = [skquant, *(importlib.import_module(f"skquant.{m.stem}") for m in
                       (ROOT / "skquant").glob("[a-z]*.py") if m.stem != "distributed")]  # fmt: skip
 ESTIMATORS = {
-    value
+    name: value
     for module in MODULES
     for name in getattr(module, "__all__", ())
     if isinstance(value := getattr(module, name), type) and issubclass(value, BaseEstimator)
@@ -37,7 +37,7 @@ def test_there_are_estimators():
     assert len(ESTIMATORS) >= 6
 
 
-@pytest.mark.parametrize("cls", ESTIMATORS, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", ESTIMATORS.values(), ids=ESTIMATORS)
 def test_the_html_links_to_a_page_of_the_documentation(cls):
     html = cls()._repr_html_()
     [link] = set(re.findall(rf'href="{DOCUMENTATION}/generated/([^"#]+)\.html', html))
@@ -50,7 +50,7 @@ def test_the_documentation_is_where_the_package_says():
     assert project["urls"]["Documentation"] == DOCUMENTATION
 
 
-@pytest.mark.parametrize("cls", ESTIMATORS, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", ESTIMATORS.values(), ids=ESTIMATORS)
 def test_estimators_take_callbacks(cls):
     pytest.importorskip("sklearn.callback")
     assert cls().set_callbacks().get_params() == cls().get_params()
