@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from sklearn.utils import gen_batches
+from sklearn.utils import assert_all_finite, gen_batches
 
 from ._kernels._dispatch import centre_rows, gather_rows, scale_rows
 from ._kernels._vectors import LANES
@@ -158,7 +158,7 @@ class Codec(Value):
         Parameters
         ----------
         rows : ndarray of shape (n_rows, n_features)
-            Finite rows of any real dtype.
+            Rows of any real dtype.
 
         Returns
         -------
@@ -167,18 +167,18 @@ class Codec(Value):
         Raises
         ------
         ValueError
-            If the norm of a centred row exceeds 2^120.
+            If a row holds NaN or infinity, or the norm of a centred row exceeds 2^120.
         """
         rows = _as_work_dtype(rows)
         row_mean = np.zeros(len(rows))
         if self.terms.center == "rows":
             row_mean = rows.mean(axis=1, dtype=np.float64)
-            _require_moderate(np.abs(row_mean))
+            _require_moderate(np.abs(row_mean), rows)
             row_mean = row_mean.astype(np.float32).astype(np.float64)  # as it is stored
         energy, product = np.empty(len(rows)), np.empty(len(rows))
         centre_rows(rows, self.mean, row_mean, energy, product)
         norm = np.sqrt(energy)
-        _require_moderate(norm)
+        _require_moderate(norm, rows)
         norm[norm < np.finfo(np.float32).tiny] = 0.0
         unit = np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0)
         packed = np.zeros((len(rows), _row_stride(self.row_bytes)), np.uint8)
@@ -319,9 +319,10 @@ class Codec(Value):
         return rows
 
 
-def _require_moderate(sizes):
-    """Refuse rows whose norm or mean no row term can hold."""
+def _require_moderate(sizes, rows):
+    """Refuse rows that are not finite, and those whose norm or mean no row term can hold."""
     if not sizes.max(initial=0.0) < LARGEST_NORM:
+        assert_all_finite(rows, input_name="X")
         raise ValueError(
             f"X has a row too large to compress: its norm exceeds {LARGEST_NORM:.3g} once it is "
             "centred, or its mean does. Scale X down."

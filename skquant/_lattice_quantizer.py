@@ -387,7 +387,8 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, Estimator):
 
     def _validate_rows(self, X):
         check_is_fitted(self)
-        return validate_data(self, X, reset=False, dtype="numeric")
+        # Whether rows are finite shows while they are encoded, without a pass of its own.
+        return validate_data(self, X, reset=False, dtype="numeric", ensure_all_finite=False)
 
     def _encode(self, codec, X):
         packed = np.empty((len(X), codec.row_bytes), np.uint8)

@@ -32,7 +32,7 @@ from ._kernels._dispatch import (
     multiply_e8_blocks,
 )
 from ._kernels._e8 import LARGEST_Q, MOST_SCALES, E8Code
-from ._kernels._e8_encoder import PER_UNIT, UNIT, E8Encoder
+from ._kernels._e8_encoder import LARGEST, PER_UNIT, UNIT, E8Encoder
 from ._kernels._nested import Code
 from ._kernels._vectors import LANES
 from ._panels import empty_panels, put_rows, take_rows
@@ -294,14 +294,16 @@ def e8_parameters(code):
 def e8_encoder(code):
     """Give a nested code of E8 as the kernel that encodes in small integers takes it."""
     q, real, missing = round(code.q), np.float32, MOST_SCALES - len(code.scales)
-    scales = np.pad(code.scales.astype(float), (0, missing), mode="edge")
-    reaches = np.pad(code.q * code.scales, (0, missing), constant_values=np.inf)
+    scales = code.scales.astype(float)
+    reaches = np.pad(2**14 * scales / scales[-1], (0, missing), constant_values=2**15)
+    scales = np.pad(scales, (0, missing), mode="edge")
     return E8Encoder(
         n_bits=code.n_bits,
         bisections=code.bisections,
-        last_scale=len(code.scales) - 1,
+        last_scale=np.uint16(len(code.scales) - 1),
+        per_gauge=real(2**14 / (LARGEST * q * scales[-1])),
         scales=(scales * UNIT).astype(real),
-        reaches=reaches.astype(real),
+        reaches=np.rint(reaches).astype(np.uint16),
         inverse_scales=(PER_UNIT / scales).astype(real),
         squares=(65535 * (scales / scales[-1]) ** 2).astype(real),
         centres=(code.centres / UNIT).astype(real),

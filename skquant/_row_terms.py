@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._kernels._dispatch import unpack_fields
+from ._kernels._dispatch import pack_terms, unpack_fields
 
 ALIGNMENT_BITS = 9
 ALIGNMENT_STEPS = 24.0  # a bit of signal-to-noise ratio
@@ -146,21 +146,25 @@ class TermLayout:
 
     def pack(self, norm, alignment, centre_cosine, row_mean):
         """Pack the terms of rows into bytes, (n_rows, n_bytes)."""
-        if self.center == "features":
-            levels = [
-                _pack_magnitude(norm, self.mantissa),
-                _pack_alignment(alignment),
-                _pack_cosine(centre_cosine, self.cosine_bits),
-            ]
-        else:
-            levels = [_pack_magnitude(np.maximum(norm * alignment, 0.0), self.mantissa)]
-        if self.center == "rows":
-            levels.append(np.asarray(row_mean, np.float32).view(np.uint32))
-        word, shift = np.zeros(len(norm), np.uint64), 0
-        for level, width in zip(levels, self.widths, strict=True):
-            word |= level.astype(np.uint64) << np.uint64(shift)
-            shift += width
-        return word.astype("<u8")[:, None].view(np.uint8)[:, : self.n_bytes]
+        packed = np.empty((len(norm), self.n_bytes), np.uint8)
+        features = self.center == "features"
+        amplitude = norm if features else np.maximum(norm * alignment, 0.0)
+        square = np.clip(alignment, 0, 1) ** 2
+        with np.errstate(divide="ignore"):
+            ratio = square / (1 - square)
+        magnitude, *others = self.widths
+        pack_terms(
+            np.asarray(amplitude, np.float32).view(np.uint32),
+            self.mantissa,
+            ratio,
+            (ALIGNMENT_LOWEST, ALIGNMENT_STEPS, 2.0**ALIGNMENT_BITS - 1),
+            centre_cosine,
+            2**self.cosine_bits // 2 - 1 if self.cosine_bits else 0,
+            np.asarray(row_mean, np.float32).view(np.uint32),
+            np.array([magnitude, *others, 0] if features else [magnitude, 0, 0, sum(others)]),
+            packed,
+        )
+        return packed
 
     def unpack(self, packed, centre_norm):
         """Unpack bytes of shape (n_rows, n_bytes) into `RowTerms`."""
@@ -177,17 +181,8 @@ class TermLayout:
         return RowTerms(_divide(magnitude, alignment), alignment, zero, row_mean)
 
 
-def _pack_magnitude(values, mantissa):
-    """Round to the exponent of a float32 and `mantissa` bits; what is too small becomes zero."""
-    bits = np.asarray(values, np.float32).view(np.uint32).astype(np.int64)
-    dropped = 23 - mantissa
-    level = (bits + (1 << dropped >> 1)) >> dropped
-    largest = (0xFF << mantissa) - 1  # the next would be infinity
-    return np.where(level >> mantissa == 0, 0, np.minimum(level, largest))
-
-
 def _unpack_magnitude(levels, mantissa):
-    """Undo `_pack_magnitude`; the exponent of infinity, which is never packed, reads as zero."""
+    """Read magnitudes; the exponent of infinity, which is never packed, reads as zero."""
     levels = np.where(levels >> mantissa == 0xFF, 0, levels)
     return (levels << (23 - mantissa)).astype(np.uint32).view(np.float32).astype(np.float64)
 
@@ -198,17 +193,8 @@ def _unpack_float(levels):
     return finite.astype(np.uint32).view(np.float32).astype(np.float64)
 
 
-def _pack_alignment(alignment):
-    """Take the logarithm of the signal-to-noise ratio to the nearest level."""
-    square = np.clip(alignment, 0, 1) ** 2
-    with np.errstate(divide="ignore"):
-        ratio = np.log2(square) - np.log2(1 - square)
-    levels = np.rint((ratio - ALIGNMENT_LOWEST) * ALIGNMENT_STEPS) + 1
-    return np.clip(np.where(square == 0, 0, levels), 0, 2**ALIGNMENT_BITS - 1).astype(np.int64)
-
-
 def _unpack_alignment(levels):
-    """Undo `_pack_alignment`."""
+    """Read alignments."""
     return _ALIGNMENTS[levels]
 
 
@@ -222,13 +208,7 @@ def _alignments():
 _ALIGNMENTS = _alignments()
 
 
-def _pack_cosine(cosine, n_bits):
-    """Round a number in [-1, 1] to an odd number of levels, one of them zero."""
-    half = 2**n_bits // 2 - 1 if n_bits else 0
-    return (np.rint(np.clip(cosine, -1, 1) * half) + half).astype(np.int64)
-
-
 def _unpack_cosine(levels, n_bits):
-    """Undo `_pack_cosine`."""
+    """Read cosines: an odd number of levels, one of them zero."""
     half = 2**n_bits // 2 - 1 if n_bits else 0
     return np.clip((levels - half) / max(half, 1), -1, 1)

@@ -28,7 +28,7 @@ from ._isa import VECTOR_BITS
 from ._look_up import N_ENTRIES
 from ._nested import FEW_VECTORS, decode_blocks, encode_blocks, multiply_blocks
 from ._rows import centre_rows, gather_rows, scale_rows
-from ._terms import unpack_fields
+from ._terms import pack_terms, unpack_fields
 from ._tiles import round_rows, search_tiles
 from ._top_k import update_top_k
 
@@ -64,6 +64,7 @@ __all__ = [
     "gather_rows",
     "multiply_blocks",
     "multiply_e8_blocks",
+    "pack_terms",
     "rotate",
     "rotate_back",
     "round_rows",

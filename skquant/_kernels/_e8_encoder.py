@@ -18,6 +18,7 @@ from ._vectors import (
     LANES,
     bits,
     cast,
+    fold,
     high_half,
     inlined,
     least,
@@ -28,6 +29,7 @@ from ._vectors import (
     rounded_product,
     splat,
     store,
+    unfold,
     where,
 )  # fmt: skip
 from ._words import get_bytes, put_bytes
@@ -38,7 +40,7 @@ UNIT = 2.0**-FRACTION_BITS
 LARGEST = 8000  # of the rounded block: the sum of its sizes fits 16 bits
 PER_UNIT = 2.0**15 / LARGEST / UNIT  # factors are so many times what they multiply with
 LARGEST_FACTOR = 2**15 - 1
-LARGEST_ERROR = 700  # in units; eight of its squares fit where they are summed
+MOST_FACTOR = 1.4  # of the rim's: errors squared, and their sum, fit 16 bits
 ROUND = np.float32(1.5 * 2.0**23)  # added to a float32, it leaves the nearest integer in low bits
 NO_WORD = 0xFFFF  # as an error: the point is outside the cell
 NONE = 0xFFFF  # as a key: no coordinate
@@ -52,9 +54,10 @@ class E8Encoder(NamedTuple):
 
     n_bits: int
     bisections: int
-    last_scale: int
+    last_scale: np.uint16
     scales: np.ndarray  # float32
-    reaches: np.ndarray  # q times the scales, float32
+    per_gauge: np.float32  # what makes 2^14 of the gauge that the largest scale holds
+    reaches: np.ndarray  # what it makes of those that the others hold, uint16
     inverse_scales: np.ndarray  # times PER_UNIT, float32
     squares: np.ndarray  # of the scales over the largest one, float32, the largest 65535
     centres: np.ndarray  # float32; a row for each block, or one for all
@@ -79,7 +82,7 @@ def _to_integers(x):
         peak = most(peak, abs(x[i]))
     peak = most(peak, np.float32(1e-30))
     scale = np.float32(LARGEST) / peak
-    return [cast(bits(x[i] * scale + ROUND), np.int16) for i in range(BLOCK)], peak
+    return [fold(bits(x[i] * scale + ROUND)) for i in range(BLOCK)], peak
 
 
 @traced
@@ -139,47 +142,57 @@ def _try_word(code, centre, x, factor, full_factor, point):
     for i in range(BLOCK):
         point[i] = found[i]
         difference = rounded_product(x[i], full_factor) + starts[i] - found[i]
-        difference = most(least(difference, LARGEST_ERROR), -LARGEST_ERROR) << 5
-        error = error + cast(high_half(difference, difference), np.uint16)
+        error = error + cast(rounded_product(difference << 4, difference << 4), np.uint16)
     return where(gauge <= code.reach, error, NO_WORD)
+
+
+@traced
+def _look_up(table, scale):
+    """Take each block's entry of a table by its scale."""
+    return pick(table, unfold(cast(scale, np.int16)))
+
+
+@traced
+def _to_integer(number):
+    """Round positive numbers, the largest to what a signed integer holds."""
+    return fold(bits(least(number, np.float32(2**15 - 1)) + ROUND))
 
 
 @traced
 def _factor(code, peak, scale):
     """Give the factors that take integers to the lattice at some scales."""
-    factor = peak * pick(code.inverse_scales, least(scale, code.last_scale))
-    return _to_factor(factor)
-
-
-@traced
-def _to_factor(factor):
-    """Round factors, the largest to what an integer holds."""
-    return cast(bits(least(factor, np.float32(LARGEST_FACTOR)) + ROUND), np.int16)
+    return _to_integer(peak * _look_up(code.inverse_scales, scale))
 
 
 @traced
 def _first_fit(code, gauge, peak):
     """Count the scales whose cell is too small for each block."""
-    gauge = cast(gauge, np.float32) * (peak * np.float32(1 / LARGEST))
-    count = cast(gauge > code.reaches[0], np.int32)
-    for k in range(1, 8):
-        count = count + cast(gauge > code.reaches[k], np.int32)
+    gauge = cast(_to_integer(cast(unfold(gauge), np.float32) * (peak * code.per_gauge)), np.uint16)
+    count = gauge ^ gauge
+    for k in range(8):
+        count = where(gauge > code.reaches[k], count + 1, count)
     return count
 
 
 @traced
 def _around_rim(code, gauge, full_factor):
-    """Give the least and the largest factor to try at a scale whose cell is too small."""
-    edge = code.edge / most(cast(gauge, np.float32), 1)
-    edge = least(edge, cast(full_factor, np.float32))
-    return _to_factor(edge * code.least_shrink), _to_factor(edge * code.most_shrink)
+    """Give the least and the largest factor to try at a scale whose cell is too small.
+
+    And that of the block itself, unless it is much larger.
+    """
+    edge = code.edge / most(cast(unfold(gauge), np.float32), 1)
+    full = cast(unfold(full_factor), np.float32)
+    limit = _to_integer(edge * np.float32(MOST_FACTOR))
+    edge = least(edge, full)
+    least_factor, most_factor = edge * code.least_shrink, edge * code.most_shrink
+    return _to_integer(least_factor), _to_integer(most_factor), least(full_factor, limit)
 
 
 @traced
 def _keep_better(code, held, error, scale, point, best, best_scale, least_error):
     """Keep a candidate in the lanes where it errs least so far."""
-    scale = least(scale, code.last_scale)
-    error = high_half(error, cast(cast(pick(code.squares, scale), np.int32), np.uint16))
+    square = fold(cast(_look_up(code.squares, scale), np.int32))
+    error = high_half(error, cast(square, np.uint16))
     better = held & (error <= least_error)
     for i in range(BLOCK):
         best[i] = where(better, point[i], best[i])
@@ -195,9 +208,10 @@ def _quantize(code, centre, x, peak, point, best):
     for i in range(BLOCK):
         best[i] = splat(code.origin[i])
     gauge = _gauge_of(x)
-    tried = scale = below = _first_fit(code, gauge, peak)
+    scale = _first_fit(code, gauge, peak)
+    tried = below = least(scale, code.last_scale)
     best_scale, least_error = scale - scale, gauge | NO_WORD
-    full = factor = low = high = _factor(code, peak, scale)
+    full = factor = low = high = _factor(code, peak, tried)
     for candidate in range(2 + code.bisections):
         error = _try_word(code, centre, x, factor, full, point)
         held = error != NO_WORD
@@ -205,13 +219,13 @@ def _quantize(code, centre, x, peak, point, best):
             code, held, error, tried, point, best, best_scale, least_error
         )
         if candidate == 0:
-            below = most(scale - cast(held, np.int32), 0)
-            tried = scale + 1
+            below = where(held, most(scale, 1) - 1, least(scale, code.last_scale))
+            tried = least(scale + 1, code.last_scale)
             full = factor = _factor(code, peak, tried)
         elif candidate == 1:
             tried = below
             full = _factor(code, peak, below)
-            low, high = _around_rim(code, gauge, full)
+            low, high, full = _around_rim(code, gauge, full)
             factor = low + ((high - low) >> 1)
         else:
             low, high = where(held, factor, low), where(held, high, factor)
@@ -243,17 +257,17 @@ def _to_words(code, point, scale):
     lower, upper = digits[3], digits[7]
     for i in range(2, -1, -1):
         lower, upper = lower * code.q + digits[i], upper * code.q + digits[4 + i]
-    upper = cast(upper, np.uint32) + cast(scale, np.uint32) * code.q4
-    return cast(lower, np.uint64) + cast(upper, np.uint64) * code.q4
+    upper = unfold(upper) + unfold(scale) * code.q4
+    return cast(unfold(lower), np.uint64) + cast(upper, np.uint64) * code.q4
 
 
 @traced
 def _moments(code, centre, panels, place, point, scale):
     """Give the products of input and decoded point, and the points' squares."""
-    unit = pick(code.scales, scale)
+    unit = _look_up(code.scales, scale)
     product, energy = unit - unit, unit - unit
     for i in range(BLOCK):
-        decoded = cast(point[i], np.float32) - code.centres[centre, i]
+        decoded = cast(unfold(point[i]), np.float32) - code.centres[centre, i]
         product = product + load(panels, (place[0], place[1] + i, place[2])) * decoded
         energy = energy + decoded * decoded
     return cast(product * unit, np.float64), cast(energy * (unit * unit), np.float64)

@@ -380,6 +380,56 @@ def _lower_cast(context, builder, sig, args):
 
 
 @traceable
+def fold(vector):
+    """Truncate 32-bit integers to 16 bits and lay the two halves of the lanes into one another.
+
+    That takes two instructions where `cast` takes five. Folded vectors go with folded ones.
+    """
+
+
+@traceable
+def unfold(vector):
+    """Undo `fold`: give 32-bit integers, the lanes in their order."""
+
+
+def _folds(one, other):
+    kinds = dict(zip(one, other, strict=True))
+    return lambda context: lambda vector: (
+        Vector(kinds[vector.dtype])
+        if isinstance(vector, Vector) and vector.dtype in kinds
+        else None
+    )
+
+
+_WIDE, _NARROW = (types.int32, types.uint32), (types.int16, types.uint16)
+type_callable(fold)(_folds(_WIDE, _NARROW))
+type_callable(unfold)(_folds(_NARROW, _WIDE))
+
+
+def _constants(kind, number):
+    return ir.Constant(kind, [number] * kind.count)
+
+
+@lower_builtin(fold, Vector)
+def _lower_fold(context, builder, sig, args):
+    low, high = _split(builder, args[0], LANES // 2)
+    low = builder.and_(low, _constants(low.type, 0xFFFF))
+    folded = builder.or_(low, builder.shl(high, _constants(low.type, 16)))
+    return builder.bitcast(folded, _llvm(sig.return_type.dtype))
+
+
+@lower_builtin(unfold, Vector)
+def _lower_unfold(context, builder, sig, args):
+    kind = ir.VectorType(ir.IntType(32), LANES // 2)
+    folded, by = builder.bitcast(args[0], kind), _constants(kind, 16)
+    if sig.return_type.dtype.signed:
+        parts = builder.ashr(builder.shl(folded, by), by), builder.ashr(folded, by)
+    else:
+        parts = builder.and_(folded, _constants(kind, 0xFFFF)), builder.lshr(folded, by)
+    return _join(builder, list(parts))
+
+
+@traceable
 def bits(vector):
     """Reinterpret floats as integers of the same width."""
 
