@@ -175,9 +175,10 @@ class NestedLatticeCode(Value):
         if dithered.lattice >= 0:
             panels = panels.astype(self.dtype, copy=False)
             if self.e8_parameters is not None:
-                encode_e8_blocks(e8_encoder(dithered), panels, first, n_blocks, bit, codes, moments)
-                return
-            encode_blocks(dithered, panels, first, n_blocks, bit, codes, moments)
+                encoder = e8_encoder(dithered, is_dithered=dither is not None)
+                encode_e8_blocks(encoder, panels, first, n_blocks, bit, codes, moments)
+            else:
+                encode_blocks(dithered, panels, first, n_blocks, bit, codes, moments)
             return
         x = take_rows(panels[:, first : first + n_blocks * self.dimension], len(codes))
         x = x.astype(float, order="C")
@@ -291,15 +292,19 @@ def e8_parameters(code):
     )
 
 
-def e8_encoder(code):
-    """Give a nested code of E8 as the kernel that encodes in small integers takes it."""
+def e8_encoder(code, *, is_dithered=False):
+    """Give a nested code of E8 as the kernel that encodes in small integers takes it.
+
+    A point whose gauge is q - 1.2 is in the cell once it is shifted to the centre and rounded, as
+    a gauge changes by at most 1 when a point is rounded or dithered.
+    """
     q, real, missing = round(code.q), np.float32, MOST_SCALES - len(code.scales)
     scales = code.scales.astype(float)
     reaches = np.pad(2**14 * scales / scales[-1], (0, missing), constant_values=2**15)
     scales = np.pad(scales, (0, missing), mode="edge")
     return E8Encoder(
         n_bits=code.n_bits,
-        bisections=code.bisections,
+        bisections=5 if q <= 5 else 3 if q <= 10 else 2,
         last_scale=np.uint16(len(code.scales) - 1),
         per_gauge=real(2**14 / (LARGEST * q * scales[-1])),
         scales=(scales * UNIT).astype(real),
@@ -312,8 +317,7 @@ def e8_encoder(code):
         origin=np.rint(code.origin / UNIT).astype(np.int16),
         reach=np.uint16(q / UNIT),
         edge=real(q / UNIT * 2**15),
-        least_shrink=real(max(0, 1 - 2 / q)),
-        most_shrink=real(1 + 0.5 / q),
+        shrinks=tuple(real(max(0, 1 - margin / q)) for margin in (1.2, -0.2, 1.2 + is_dithered)),
         q=np.uint16(q),
         inverse_q=np.uint16(-(-(2**16) // q)),
         many_q=np.uint16(256 // q * q),

@@ -66,8 +66,7 @@ class E8Encoder(NamedTuple):
     origin: np.ndarray  # int16
     reach: np.uint16  # q
     edge: np.float32  # the factor that takes a gauge of 1 to q
-    least_shrink: np.float32  # where to look for the rim
-    most_shrink: np.float32
+    shrinks: tuple  # of float32: where to look for the rim, and what is inside for sure
     q: np.uint16
     inverse_q: np.uint16  # 2^16 / q, rounded up
     many_q: np.uint16  # a multiple of q that makes coordinates positive
@@ -176,16 +175,15 @@ def _first_fit(code, gauge, peak):
 
 @traced
 def _around_rim(code, gauge, full_factor):
-    """Give the least and the largest factor to try at a scale whose cell is too small.
+    """Give factors about the rim of a cell that is too small: least, largest, and a safe one.
 
     And that of the block itself, unless it is much larger.
     """
     edge = code.edge / most(cast(unfold(gauge), np.float32), 1)
-    full = cast(unfold(full_factor), np.float32)
     limit = _to_integer(edge * np.float32(MOST_FACTOR))
-    edge = least(edge, full)
-    least_factor, most_factor = edge * code.least_shrink, edge * code.most_shrink
-    return _to_integer(least_factor), _to_integer(most_factor), least(full_factor, limit)
+    edge = least(edge, cast(unfold(full_factor), np.float32))
+    factors = [_to_integer(edge * code.shrinks[i]) for i in range(3)]
+    return *factors, least(full_factor, limit)
 
 
 @traced
@@ -211,7 +209,7 @@ def _quantize(code, centre, x, peak, point, best):
     scale = _first_fit(code, gauge, peak)
     tried = below = least(scale, code.last_scale)
     best_scale, least_error = scale - scale, gauge | NO_WORD
-    full = factor = low = high = _factor(code, peak, tried)
+    full = factor = low = high = safe = _factor(code, peak, tried)
     for candidate in range(2 + code.bisections):
         error = _try_word(code, centre, x, factor, full, point)
         held = error != NO_WORD
@@ -225,13 +223,13 @@ def _quantize(code, centre, x, peak, point, best):
         elif candidate == 1:
             tried = below
             full = _factor(code, peak, below)
-            low, high, full = _around_rim(code, gauge, full)
+            low, high, safe, full = _around_rim(code, gauge, full)
             factor = low + ((high - low) >> 1)
         else:
             low, high = where(held, factor, low), where(held, high, factor)
             factor = low + ((high - low) >> 1)
         if candidate == code.bisections:  # where nothing held yet, the last takes no risk
-            factor = where(least_error == NO_WORD, low, factor)
+            factor = where(least_error == NO_WORD, safe, factor)
     return best_scale
 
 
