@@ -9,6 +9,7 @@ import pytest
 from scipy.sparse.linalg import svds
 
 from skquant import LowRankLowPrecisionCompressor, LowRankLowPrecisionMatrix, _file_format
+from skquant._low_rank._factors import block_height
 from skquant._low_rank._matrix import KIND
 
 SETTINGS = {
@@ -113,6 +114,22 @@ def test_blocks_of_rows(coding):
     array = matrix.toarray()
     rows = [8999, 0, 4096, 4095, 17]
     np.testing.assert_allclose(matrix[rows].toarray(), array[rows], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["entropy", "lattice residual", "coded residual"])
+def test_blocks_of_wide_rows_are_lower(name, monkeypatch, tmp_path):
+    """Blocks of the residual are bounded in numbers, and lie within those of the left factor."""
+    monkeypatch.setattr("skquant._low_rank._factors._BLOCK_NUMBERS", 1 << 10)
+    matrix = compress(300, **SETTINGS[name])
+    assert block_height(matrix.shape[1]) == 32 < block_height(matrix.rank)
+    if name == "coded residual":
+        assert len(matrix._residual.ends) == 10
+    array, rows = matrix.toarray(), [299, 0, 32, 31, 260]
+    np.testing.assert_allclose(matrix[rows].toarray(), array[rows], rtol=1e-12)
+    np.testing.assert_allclose(matrix @ dense(21), array @ dense(21), atol=1e-10)
+    matrix.save(tmp_path / "matrix.skq")
+    same = LowRankLowPrecisionMatrix.load(tmp_path / "matrix.skq")
+    np.testing.assert_array_equal(same.toarray(), array)
 
 
 def test_pickle_and_file(matrix, tmp_path):

@@ -1,14 +1,15 @@
 """Ways to spend bits on a matrix: on components, or on a few components and a residual."""
 
-from ._residual import fit_residual, fit_residual_within, residual_bits
+from ._residual import fit_residual, fit_residual_within, refit_residual, residual_bits
 from ._spectrum import sample_rows, spectrum, weighted_spectrum
-from ._waterfill import Waterfill, best_residual_rank, predict_error, predict_factor_bits
+from ._waterfill import Waterfill, level_step, predict_error, residual_level
 
 _MAX_ROUNDS = 4
 # What frames the numbers of a matrix: steps, models, the ends of streams.
 _FRAME_BITS = 1024
-# The prediction knows nothing of how well entries foretell one another: leave it some room.
-_DOUBT = 1.5
+# The prediction knows nothing of how well entries foretell one another, nor what whole bits lose:
+# leave it some room.
+_DOUBT = {"entropy": 1.5, "fixed": 2.0}
 # Components take more than so many bits a number, or they are not worth theirs.
 _LEAST_RATE = 0.5
 # A trial on few rows, of roughly the budget, that wins by more than a margin, decides.
@@ -81,16 +82,15 @@ def spend(X, budget, coding, lattice_bits, may_add_residual, n_iter, rng, root=N
         coarse, _ = Waterfill(found, sample, 1, coding, root=root).within(budget)
         quantizer = fit_residual(coarse, X, lattice_bits, rng).residual
         scheme, _ = _keep(X, alone, budget - residual_bits(quantizer, len(X)))
-        return fit_residual(scheme, X, lattice_bits, rng), None
-    rank = best_residual_rank(found, X.shape[1], budget)
-    predicted = [predict_error(found, X.shape[1], budget, r) for r in (None, rank)]
-    if not may_add_residual or predicted[1] > _DOUBT * predicted[0]:
+        return refit_residual(scheme, X, quantizer), None
+    level = residual_level(found, X.shape[1])
+    predicted = [predict_error(found, X.shape[1], budget, at) for at in (None, level)]
+    if not may_add_residual or predicted[1] >= _DOUBT[coding] * predicted[0]:
         return _keep(X, alone, budget)
     if coding == "fixed":
-        scheme, _ = alone.within(budget)
-        split = _with_lattice(X, found, sample, budget, rank, rng, root)
-        return min(scheme, split, key=lambda scheme: scheme.squared_error(sample, root)), None
-    split = Waterfill(found, sample, rank, coding, rank, root)
+        schemes = [alone.within(budget)[0], *_with_lattice(X, alone, level, budget, rng)]
+        return min(schemes, key=lambda scheme: scheme.squared_error(sample, root)), None
+    split = Waterfill(found, sample, len(found.sizes), coding, level, root)
     few = sample[:_FEW_ROWS]
     errors = [schemes.on(few).error_within(budget, _ROUGH) for schemes in (alone, split)]
     if max(errors) < _MARGIN * min(errors):
@@ -104,12 +104,16 @@ def _spectrum(X, max_rank, n_iter, rng, root):
     return weighted_spectrum(X, root, max_rank)
 
 
-def _with_lattice(X, found, sample, budget, rank, rng, root):
-    """Spend a budget on a few components of fixed bits and what they leave."""
-    schemes = Waterfill(found, sample, rank, "fixed", root=root)
-    share = predict_factor_bits(found, X.shape[1], budget, rank)
-    scheme, bits = schemes.within(min(max(share, schemes.least_bits()), budget))
-    return fit_residual_within(scheme, X, budget - bits, rng)
+def _with_lattice(X, schemes, level, budget, rng):
+    """Spend a budget on components of fixed bits and what they leave, if it pays for both."""
+    scheme, bits = schemes.at(level_step(level))
+    if bits > budget:
+        return
+    quantizer = fit_residual_within(scheme, X, budget - bits, rng).residual
+    if quantizer is not None:
+        # The rows of a residual are whole bytes; what these leave is for the components.
+        scheme, _ = schemes.within(budget - residual_bits(quantizer, len(X)))
+        yield refit_residual(scheme, X, quantizer)
 
 
 def _keep(X, schemes, budget):

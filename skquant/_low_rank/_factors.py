@@ -7,7 +7,9 @@ import numpy as np
 from ._quantizers import dithered_indices, nearest_indices, pack_rows, unit_levels, unpack_rows
 from ._stream import Model, choose_model, decode, encode, new_predictor, quantize
 
-BLOCK_ROWS = 4096  # rows of a stream, which is decoded as a whole
+_BLOCK_ROWS = 4096  # rows of a stream, which is decoded as a whole; fewer where they are wide
+_BLOCK_NUMBERS = 1 << 22
+_FEWEST_ROWS = 8  # they end with a whole byte
 _FALLS_PER_OCTAVE = 8
 
 
@@ -149,7 +151,7 @@ class Factor:
     code : LevelCode or TrellisCode
     n_rows : int
     data : uint8 ndarray of shape (n_bytes,), or MappedRows of shape (n_bytes, 1)
-        The blocks of BLOCK_ROWS rows, one behind the other.
+        The blocks of `block_height` rows, one behind the other.
     ends : int64 ndarray of shape (n_blocks,)
         Where each block ends in `data`.
     """
@@ -169,7 +171,7 @@ class Factor:
     @classmethod
     def from_rows(cls, code, rows, aid=None):
         """Code rows that are in memory; the aid is a random state for dither, or a root."""
-        blocks = (code.encode(rows[block], aid) for block in row_blocks(len(rows)))
+        blocks = (code.encode(rows[block], aid) for block in row_blocks(*rows.shape))
         return cls.from_blocks(code, len(rows), blocks)
 
     @property
@@ -177,10 +179,9 @@ class Factor:
         """Bytes held: rows, what they share, and the ends of all blocks but the last."""
         return self.data.nbytes + self.code.nbytes + self.ends[:-1].nbytes
 
-    def decode_block(self, block):
-        """Decode a block to float64."""
+    def _decode_block(self, block, height):
         start = int(self.ends[block - 1]) if block else 0
-        n_rows = min(BLOCK_ROWS, self.n_rows - block * BLOCK_ROWS)
+        n_rows = min(height, self.n_rows - block * height)
         return self.code.decode(self._bytes(start, int(self.ends[block])), n_rows)
 
     def _bytes(self, start, stop):
@@ -198,18 +199,20 @@ class Factor:
         float64 ndarray of shape (n, n_columns)
         """
         out = np.empty((len(rows), self.code.n_columns))
-        random_access = isinstance(self.code, LevelCode)
-        unit = 8 if random_access and len(rows) < self.n_rows // 16 else BLOCK_ROWS
+        unit = height = block_height(self.code.n_columns)
         starts = np.flatnonzero(np.diff(rows // unit, prepend=-1))
+        if isinstance(self.code, LevelCode) and len(rows) < len(starts) * height // 16:
+            unit = _FEWEST_ROWS
+            starts = np.flatnonzero(np.diff(rows // unit, prepend=-1))
         for first, last in zip(starts, [*starts[1:], len(rows)], strict=True):
             number = int(rows[first]) // unit
-            if unit == BLOCK_ROWS:
-                decoded = self.decode_block(number)
+            if unit == height:
+                decoded = self._decode_block(number, height)
             else:
                 # Eight rows take as many bytes as one has bits.
                 row_bits = int(self.code.column_bits.sum())
                 data = self._bytes(number * row_bits, (number + 1) * row_bits)
-                decoded = self.code.decode(data, min(8, self.n_rows - 8 * number))
+                decoded = self.code.decode(data, min(unit, self.n_rows - unit * number))
             out[first:last] = decoded[rows[first:last] - number * unit]
         return out
 
@@ -231,6 +234,13 @@ def _fallen(falls):
     return 2.0 ** (-falls.astype(np.float64) / _FALLS_PER_OCTAVE)
 
 
-def row_blocks(n_rows):
+def block_height(n_columns):
+    """Give the rows of a block of a factor: a power of two, so that narrower blocks hold wider."""
+    most = max(_BLOCK_NUMBERS // n_columns, _FEWEST_ROWS)
+    return min(_BLOCK_ROWS, 1 << (most.bit_length() - 1))
+
+
+def row_blocks(n_rows, n_columns):
     """Cut rows into the blocks of a factor."""
-    return [slice(i, min(i + BLOCK_ROWS, n_rows)) for i in range(0, n_rows, BLOCK_ROWS)]
+    height = block_height(n_columns)
+    return [slice(i, min(i + height, n_rows)) for i in range(0, n_rows, height)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..quantized_matrix import QuantizedMatrix
 from ._basis import CodedBasis
-from ._factors import BLOCK_ROWS, Factor, LevelCode, TrellisCode
+from ._factors import Factor, LevelCode, TrellisCode, block_height
 from ._quantizers import MAX_BITS
 from ._stream import ORDERS, TAILS, Model
 
@@ -97,10 +97,11 @@ def _factor_from_file(name, kind, meta, arrays, data):
     n_rows = _integer(meta["n_rows"], 1, 2**48)
     n_columns = _integer(meta["n_columns"], 1, 2**31)
     ends = _array(arrays, f"{name}_ends", np.int64)
-    _require(len(ends) == -(-n_rows // BLOCK_ROWS) and ends[-1] == len(data), f"{name}_ends")
+    height = block_height(n_columns)
+    _require(len(ends) == -(-n_rows // height) and ends[-1] == len(data), f"{name}_ends")
     lengths = np.diff(ends, prepend=0)
     _require(bool((lengths >= 0).all()), f"{name}_ends")
-    rows = np.minimum(BLOCK_ROWS, n_rows - BLOCK_ROWS * np.arange(len(ends)))
+    rows = np.minimum(height, n_rows - height * np.arange(len(ends)))
     falls = _array(arrays, f"{name}_falls", np.uint8)
     _require(len(falls) in (1, n_columns), f"{name}_falls")
     if kind == "trellis":

@@ -5,7 +5,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from .. import _file_format
 from ..quantized_matrix import QuantizedMatrix
-from ._factors import BLOCK_ROWS, row_blocks
+from ._factors import row_blocks
 from ._file import part_from_file, part_to_file
 
 KIND = "LowRankLowPrecisionMatrix"
@@ -128,25 +128,21 @@ class LowRankLowPrecisionMatrix:
         )
 
     def _panels(self):
-        """Give slices of rows, their coordinates, and their residual or None."""
-        if self._rows is None:
-            for number, rows in enumerate(row_blocks(self._left.n_rows)):
-                residual = self._residual
-                if isinstance(residual, QuantizedMatrix):
-                    residual = residual[rows].toarray()
-                elif residual is not None:
-                    residual = residual.decode_block(number)
-                yield rows, self._left.decode_block(number), residual
-            return
-        order = np.argsort(self._rows, kind="stable")
-        for start in range(0, len(order), BLOCK_ROWS):
-            places = order[start : start + BLOCK_ROWS]
-            wanted, residual = self._rows[places], self._residual
-            if isinstance(residual, QuantizedMatrix):
-                residual = residual[wanted].toarray()
-            elif residual is not None:
-                residual = residual.decode_rows(wanted)
-            yield places, self._left.decode_rows(wanted), residual
+        """Give places of rows, their coordinates, and their residual or None."""
+        held = self._rows
+        order = None if held is None else np.argsort(held, kind="stable")
+        for block in row_blocks(len(self), self.rank):
+            wanted = np.arange(block.start, block.stop) if held is None else held[order[block]]
+            left = self._left.decode_rows(wanted)
+            for part in row_blocks(len(left), self.shape[1]):
+                own = slice(block.start + part.start, block.start + part.stop)
+                places = own if held is None else order[own]
+                yield places, left[part], self._decode_residual(wanted[part])
+
+    def _decode_residual(self, rows):
+        if isinstance(self._residual, QuantizedMatrix):
+            return self._residual[rows].toarray()
+        return None if self._residual is None else self._residual.decode_rows(rows)
 
     def toarray(self):
         """Reconstruct all rows.
@@ -287,7 +283,7 @@ class LowRankLowPrecisionMatrix:
 
     def _check_shapes(self):
         """Refuse parts that do not fit together."""
-        if self._left.code.n_columns != self.rank:
+        if self._left.code.n_columns != self.rank or self.rank > self.shape[1]:
             raise ValueError("the factors do not multiply")
         residual, rows = self._residual, self._rows
         if residual is not None:

@@ -7,12 +7,15 @@ NeurIPS 2024, arXiv:2405.18886.
 from dataclasses import replace
 
 import numpy as np
+from sklearn.base import clone
 
 from .._lattice_quantizer import LatticeQuantizer
 from ._spectrum import sample_rows
 
 _MAX_BITS = 16.0
 _LEAST_BITS = 0.02
+_FEWEST_ENTROPY_BITS = 16  # a row; they are spent in whole bytes
+_FEW_ROWS = 512
 
 
 def fit_residual(scheme, X, bits, rng):
@@ -62,6 +65,22 @@ def fit_residual_within(scheme, X, budget, rng):
     return scheme
 
 
+def refit_residual(scheme, X, quantizer):
+    """Add to a scheme a residual of as many bits as one that was fitted to another.
+
+    Parameters
+    ----------
+    scheme : Scheme
+    X : ndarray of shape (n_rows, n_features)
+    quantizer : LatticeQuantizer
+
+    Returns
+    -------
+    Scheme
+    """
+    return replace(scheme, residual=clone(quantizer).fit(scheme.remainder(sample_rows(X))))
+
+
 def residual_bits(quantizer, n_rows):
     """Count the bits of a residual of so many rows, row terms and codec included."""
     one = quantizer.compress(np.zeros((1, quantizer.n_features_in_)))
@@ -69,4 +88,12 @@ def residual_bits(quantizer, n_rows):
 
 
 def _fit(rest, bits, seed):
-    return LatticeQuantizer(bits, center=False, random_state=seed).fit(rest)
+    """Fit the code, of two with rows of fixed size, that would leave less at equal bits."""
+    few, found = rest[:_FEW_ROWS], []
+    for kind in ({}, {"coding": "entropy", "lattice": "Trellis"}):
+        if kind and bits * rest.shape[1] < _FEWEST_ENTROPY_BITS:
+            continue
+        quantizer = LatticeQuantizer(bits, center=False, random_state=seed, **kind).fit(rest)
+        error = float(np.sum((few - quantizer.transform(few)) ** 2))
+        found.append((error * 4.0**quantizer.bits_per_feature_, quantizer))
+    return min(found, key=lambda pair: pair[0])[1]

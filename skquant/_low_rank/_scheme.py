@@ -63,19 +63,19 @@ class Scheme:
             rows = np.asarray(X[block])
             data = self._encode_left(product(rows, self.projection))
             if self.residual is None:
-                return data, None
-            rest = rows - self.left.decode(data, len(rows)) @ self.rows
-            if isinstance(self.residual, LatticeQuantizer):
-                return data, self.residual.compress(rest)
-            return data, self.residual.encode(rest, self.residual_root)
+                return data, []
+            left = self.left.decode(data, len(rows))
+            parts = row_blocks(*rows.shape)
+            return data, [self._encode_rest(rows[p] - left[p] @ self.rows) for p in parts]
 
-        coded = run_in_threads(code, row_blocks(len(X)), n_jobs, "quantize")
+        blocks = row_blocks(len(X), len(self.rows))
+        coded = run_in_threads(code, blocks, n_jobs, "quantize")
         left = Factor.from_blocks(self.left, len(X), [data for data, _ in coded])
-        residual = None
+        rest, residual = [part for _, parts in coded for part in parts], None
         if isinstance(self.residual, LatticeQuantizer):
-            residual = QuantizedMatrix.concatenate([rest for _, rest in coded])
+            residual = QuantizedMatrix.concatenate(rest)
         elif self.residual is not None:
-            residual = Factor.from_blocks(self.residual, len(X), [rest for _, rest in coded])
+            residual = Factor.from_blocks(self.residual, len(X), rest)
         return LowRankLowPrecisionMatrix(left, self.right, residual, dtype)
 
     def remainder(self, rows):
@@ -91,3 +91,8 @@ class Scheme:
         if isinstance(self.left, TrellisCode):
             return self.left.encode(scores, self.left_root)
         return self.left.encode(scores)
+
+    def _encode_rest(self, rest):
+        if isinstance(self.residual, LatticeQuantizer):
+            return self.residual.compress(rest)
+        return self.residual.encode(rest, self.residual_root)

@@ -23,11 +23,9 @@ from ._step_search import SLACK, StepSearch
 MAX_LEVEL_BITS = 12
 # Squared error of a trellis code in squared steps, at two bits.
 _TRELLIS_DISTORTION = 0.2
-# A component pays for its bits from this many squared steps on, for each number that it takes.
-_LEAST_COMPONENT = 0.25
-# The factors before a residual are this many times coarser than it, since it mends their errors.
-_COARSER = 4.0
+_LEVEL_ROUNDS = 50
 _TINY = 1e-12
+_LEAST = np.finfo(np.float64).tiny
 _SAME_MODEL = 1.0  # octaves of the step
 
 
@@ -41,18 +39,19 @@ class Waterfill:
         Successive rows that stand for all.
     max_rank : int
     coding : {"fixed", "entropy"}
-    residual_rank : int or None
-        Components before a coded residual, for ``coding="entropy"``; None is no residual.
+    factor_level : float or None
+        Level of the components before a coded residual, as `residual_level` finds it, for
+        ``coding="entropy"``; None is no residual.
     root : float64 ndarray of shape (n_features, n_features), default=None
         Root of the metric that weights errors, in which the spectrum was found.
     """
 
-    def __init__(self, spectrum, sample, max_rank, coding, residual_rank=None, root=None):
+    def __init__(self, spectrum, sample, max_rank, coding, factor_level=None, root=None):
         self.spectrum = spectrum
         self.sample = sample
         self.max_rank = min(max_rank, len(spectrum.sizes))
         self.coding = coding
-        self.residual_rank = residual_rank
+        self.factor_level = factor_level
         self.root = root
         self._models = {}
         self._search = StepSearch(self.at, self._guess, self._entries, *self._limits())
@@ -62,7 +61,7 @@ class Waterfill:
         if len(sample) == len(self.sample):
             return self
         return Waterfill(
-            self.spectrum, sample, self.max_rank, self.coding, self.residual_rank, self.root
+            self.spectrum, sample, self.max_rank, self.coding, self.factor_level, self.root
         )
 
     def at(self, step):
@@ -103,9 +102,10 @@ class Waterfill:
 
     def _fixed(self, step):
         level = _TRELLIS_DISTORTION * step**2
-        variances = self.spectrum.sizes[: self.max_rank] ** 2 / self.spectrum.n_rows
+        variances = self.spectrum.sizes**2 / self.spectrum.n_rows
         bits = integer_bits(variances, level, gaussian_distortions(MAX_LEVEL_BITS))
-        bits = np.maximum(bits[: max(np.count_nonzero(bits), 1)], 1)
+        rank = min(self._rank(level), max(np.count_nonzero(bits), 1))
+        bits = np.maximum(bits[:rank], 1)
         scheme = self._basis(len(bits), step)
         scales = _rms(self.sample @ scheme.projection)
         code = LevelCode.fit("gaussian", bits, scales, len(bits))
@@ -113,17 +113,11 @@ class Waterfill:
         return replace(scheme, left=code), total
 
     def _entropy(self, step):
-        sizes, n_features = self.spectrum.sizes, self.sample.shape[1]
-        if self.residual_rank is None:
-            numbers = self.spectrum.n_rows + n_features
-            rank = np.count_nonzero(sizes**2 > _LEAST_COMPONENT * step**2 * numbers)
-            rank, coarse = min(max(rank, 1), self.max_rank), step
-        else:
-            rank, coarse = self.residual_rank, _COARSER * step
-        scheme = self._basis(rank, coarse)
+        coarse = step if self.factor_level is None else max(step, level_step(self.factor_level))
+        scheme = self._basis(self._rank(_TRELLIS_DISTORTION * coarse**2), coarse)
         scores = self.sample @ scheme.projection
         left, factor = self._code("left", scores, coarse, scheme.left_root)
-        if self.residual_rank is None:
+        if self.factor_level is None:
             return replace(scheme, left=left), self._bits(scheme.right, factor)
         rest = self.sample - factor.toarray() @ scheme.rows
         residual, rest_factor = self._code("residual", rest, step, self.root)
@@ -172,10 +166,6 @@ class Waterfill:
         trial = self._search.within(budget, slack)
         return trial.made, trial.bits
 
-    def least_bits(self):
-        """Give the bits of the coarsest scheme."""
-        return self.at(2.0 ** self._limits()[1])[1]
-
     def _limits(self):
         """Give steps, in log2, whose errors are the precision of single floats, and everything."""
         sizes = self.spectrum.sizes
@@ -188,30 +178,61 @@ class Waterfill:
         octaves = (budget - bits) / self._entries(scheme)
         return scheme.squared_error(self.sample, self.root) * 4.0**-octaves
 
+    def _rank(self, level):
+        """Count the components that are coded at a level."""
+        numbers = self.spectrum.n_rows, self.sample.shape[1]
+        rank = np.count_nonzero(_is_worth_coding(self.spectrum.sizes**2, numbers, level))
+        return min(max(rank, 1), self.max_rank)
+
     def _entries(self, scheme):
         """Count the numbers that a finer step makes longer."""
         rank, n_features = scheme.rows.shape
         rows = self.spectrum.n_rows
-        residual = rows * n_features if scheme.residual is not None else 0
-        return rank * (rows + n_features) + residual
+        return rank * (rows + n_features) if scheme.residual is None else rows * n_features
 
     def _guess(self, budget):
         """Guess the step by reverse water-filling."""
-        n, d = self.spectrum.n_rows, self.sample.shape[1]
-        squares = self.spectrum.sizes[: self.max_rank] ** 2
-        if self.residual_rank is None:
-            variances = np.concatenate([squares / n, squares / d])
-            counts = np.repeat([n, d], len(squares))
+        n_features = self.sample.shape[1]
+        if self.factor_level is None:
+            variances, counts = _components(self.spectrum, n_features, self.max_rank)
+            level, _ = reverse_water_fill(variances, budget, counts)
         else:
-            rest = self.spectrum.energy - squares[: self.residual_rank].sum()
-            variances, counts = [rest / (n * d)], n * d
-        level, _ = reverse_water_fill(variances, budget, counts)
-        if level == 0:
-            return 0.0
-        return 0.5 * np.log2(level / _TRELLIS_DISTORTION)
+            error = predict_error(self.spectrum, n_features, budget, self.factor_level)
+            level = error / (self.spectrum.n_rows * n_features)
+        return np.log2(level_step(level)) if level > 0 else 0.0
 
 
-def predict_error(spectrum, n_features, budget, residual_rank=None):
+def level_step(level):
+    """Give the step at which a trellis code leaves an error of a level."""
+    return float(np.sqrt(level / _TRELLIS_DISTORTION))
+
+
+def residual_level(spectrum, n_features):
+    """Find the error to leave in the numbers of the components before a coded residual.
+
+    A bit more for a component, and the residual is of less energy; a bit more for the residual, and
+    each of its entries is finer. Both are worth the same where the error of a number is as large as
+    an entry of the residual, whatever the budget.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    n_features : int
+
+    Returns
+    -------
+    float
+        Mean square of an entry of the residual.
+    """
+    n, d, squares = spectrum.n_rows, n_features, spectrum.sizes**2
+    level = spectrum.energy / (n * d)
+    for _ in range(_LEVEL_ROUNDS):
+        worth = _is_worth_coding(squares, (n, d), level)
+        level = (spectrum.energy - (squares - (n + d) * level)[worth].sum()) / (n * d)
+    return max(float(level), 0.0)
+
+
+def predict_error(spectrum, n_features, budget, factor_level=None):
     """Predict the squared error of a scheme by reverse water-filling over Gaussian components.
 
     Parameters
@@ -220,57 +241,42 @@ def predict_error(spectrum, n_features, budget, residual_rank=None):
     n_features : int
     budget : float
         Bits for all rows.
-    residual_rank : int or None
-        Components before a coded residual; None for components alone.
+    factor_level : float or None
+        Level of the components before a coded residual; None for components alone.
 
     Returns
     -------
     float
+        Infinite where the budget does not pay for the components before a residual.
     """
     n, d, squares = spectrum.n_rows, n_features, spectrum.sizes**2
-    if residual_rank is None:
-        variances = np.concatenate([squares / n, squares / d])
-        counts = np.repeat([n, d], len(squares))
+    variances, counts = _components(spectrum, d, len(squares))
+    if factor_level is None:
         level, _ = reverse_water_fill(variances, budget, counts)
         rest = max(spectrum.energy - squares.sum(), 0.0)
         return rest + np.minimum((n + d) * level, squares).sum()
-    variances, counts = _residual_components(spectrum, d, residual_rank)
-    level, _ = reverse_water_fill(variances, budget, counts)
-    return n * d * min(level, variances[0])
+    coded = np.tile(_is_worth_coding(squares, (n, d), factor_level), 2)
+    octaves = np.log2(np.maximum(variances, _LEAST)) - np.log2(max(factor_level, _LEAST))
+    left = budget - 0.5 * np.sum((counts * np.maximum(octaves, 0.0))[coded])
+    return n * d * factor_level * 4.0 ** (-left / (n * d)) if left > 0 else np.inf
 
 
-def predict_factor_bits(spectrum, n_features, budget, residual_rank):
-    """Predict how much of a budget the components before a residual get."""
-    variances, counts = _residual_components(spectrum, n_features, residual_rank)
-    _, rates = reverse_water_fill(variances, budget, counts)
-    return float(counts[1:] @ rates[1:]) + 8 * 64
+def _is_worth_coding(squares, numbers, level):
+    """Tell of each component whether the bits that take it to a level would save less elsewhere.
 
-
-def _residual_components(spectrum, n_features, residual_rank):
-    """Variances of the entries of a residual and of the components before it, and their numbers."""
-    n, d = spectrum.n_rows, n_features
-    kept = spectrum.sizes[:residual_rank] ** 2
-    rest = max(spectrum.energy - kept.sum(), 0.0) / (n * d)
-    variances = np.concatenate([[rest], kept / n / _COARSER**2, kept / d / _COARSER**2])
-    return variances, np.concatenate([[n * d], np.repeat([n, d], len(kept))])
-
-
-def best_residual_rank(spectrum, n_features, budget):
-    """Choose how many components stand before a coded residual, a few at most.
-
-    Parameters
-    ----------
-    spectrum, n_features, budget
-        As for `predict_error`.
-
-    Returns
-    -------
-    int
+    A number takes half a logarithm in nats, and a nat elsewhere saves twice the level.
     """
-    most = max(len(spectrum.sizes) // 8, 1)
-    ranks = [r for r in 2 ** np.arange(12) if r <= most]
-    errors = [predict_error(spectrum, n_features, budget, r) for r in ranks]
-    return int(ranks[int(np.argmin(errors))])
+    counts = np.array(numbers)[:, None]
+    gain = squares - counts.sum() * level
+    logs = np.log(np.maximum(squares / counts, _LEAST)) - np.log(max(level, _LEAST))
+    return gain > level * (counts * np.maximum(logs, 0.0)).sum(axis=0)
+
+
+def _components(spectrum, n_features, rank):
+    """Variances of the numbers of the components, and how many there are of each."""
+    squares = spectrum.sizes[:rank] ** 2
+    variances = np.concatenate([squares / spectrum.n_rows, squares / n_features])
+    return variances, np.repeat([spectrum.n_rows, n_features], len(squares))
 
 
 def _rms(scores):
