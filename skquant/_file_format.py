@@ -84,14 +84,17 @@ class MappedRows:
     """
 
     def __init__(self, rows: np.ndarray, panel_rows: int, checksums: np.ndarray, label: str):
-        self.shape, self.ndim = rows.shape, rows.ndim
-        self.dtype, self.nbytes = rows.dtype, rows.nbytes
+        self.shape, self.ndim, self.nbytes = rows.shape, rows.ndim, rows.nbytes
         self._rows = rows
         self._panel_rows = panel_rows
         self._checksums = checksums
         self._label = label
         # Threads share this without a lock: to verify a panel twice does no harm.
         self._verified = np.zeros(len(checksums), dtype=bool)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._rows.dtype
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -16,6 +16,7 @@ import numpy as np
 from ._kernels._dispatch import BLOCK, CENTRE, GROUP, N_ENTRIES, decode_coarse, encode_coarse
 from ._panels import empty_panels, put_rows, take_rows
 from ._principal_axes import normalised_blocks
+from ._value import Value
 
 # For coordinates of unit variance: what words are multiplied with, and what the rest is taken for.
 SCALE, REST_ENERGY = 1.14, 0.22
@@ -36,7 +37,7 @@ POINTS = _points()
 
 
 @dataclass(frozen=True, eq=False)
-class LayeredRowCode:
+class LayeredRowCode(Value):
     """A code for rows, of the spreads that the code of the rest is made for.
 
     It has the interface of `RowCode`. A row has the bytes of the rest and then those of the words.

@@ -92,7 +92,7 @@ class QuantizedMatrix:
         return TransposedQuantizedMatrix(self)
 
     def __reduce__(self):
-        return type(self), (self._codec, np.asarray(self._rows), self.dtype.name)
+        return type(self), (self._codec, self._rows, self.dtype.name)
 
     def __len__(self):
         return len(self._rows)
