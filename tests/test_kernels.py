@@ -108,7 +108,9 @@ def test_encoding_is_nearly_as_good_as_an_exhaustive_search(lattice, q, factors)
     assert (errors > least * (1 - 1e-4) - 1e-6).all()
     assert errors.mean() < 1.1 * least.mean()
     if len(factors) == 1:  # and within the cell, the nearest lattice point is the best word
-        np.testing.assert_allclose(*errors_and_least_errors(code, x / 5), rtol=1e-4, atol=1e-5)
+        errors, least = errors_and_least_errors(code, x / 5)
+        np.testing.assert_allclose(errors, least, rtol=5e-3)  # ties to 16 bits fall either way
+        assert np.mean(errors) < (1 + 1e-4) * np.mean(least)
 
 
 # Encode and decode with a list of words

@@ -20,7 +20,6 @@ from numba import njit
 from ._look_up import N_ENTRIES, look_up
 from ._vectors import (
     LANES,
-    bits,
     cast,
     from_bits,
     inlined,

@@ -4,7 +4,6 @@ All are compiled for it from one source. What differs is whether products of sma
 those of floats, and of which.
 """
 
-from ._codebook import decode_words, encode_words
 from ._coarse import (
     BLOCK,
     CENTRE,
@@ -20,6 +19,7 @@ from ._coarse import (
     keep_best,
     sample_limit,
 )
+from ._codebook import decode_words, encode_words
 from ._dot import BYTE_OFFSET, HAS_BYTES, QUERIES
 from ._e8 import decode_e8_blocks, multiply_e8_blocks
 from ._e8_encoder import encode_e8_blocks

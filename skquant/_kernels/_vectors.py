@@ -16,7 +16,7 @@ from numba import njit
 from numba.core import cgutils, types
 from numba.extending import lower_builtin, models, register_model, type_callable
 
-from ._isa import IS_X86, VECTOR_BITS
+from ._isa import FEATURES, IS_X86, VECTOR_BITS
 from ._traced import traceable
 
 LANES = 32  # two registers of AVX-512: enough to hide the latency of a chain of instructions
@@ -234,7 +234,7 @@ def high_half(a, b):
 
 
 def _rounded_product(builder, dtype, a, b):
-    if IS_X86:
+    if VECTOR_BITS > 128 or "ssse3" in FEATURES:
         names = {512: "avx512.pmul.hr.sw.512", 256: "avx2.pmul.hr.sw", 128: "ssse3.pmul.hr.sw.128"}
         return in_parts(builder, "llvm.x86." + names[VECTOR_BITS], a, b)
     wide = _llvm(types.int32)
@@ -394,10 +394,12 @@ def unfold(vector):
 
 def _folds(one, other):
     kinds = dict(zip(one, other, strict=True))
-    return lambda context: lambda vector: (
-        Vector(kinds[vector.dtype])
-        if isinstance(vector, Vector) and vector.dtype in kinds
-        else None
+    return lambda context: (
+        lambda vector: (
+            Vector(kinds[vector.dtype])
+            if isinstance(vector, Vector) and vector.dtype in kinds
+            else None
+        )
     )
 
 

@@ -154,7 +154,7 @@ class TrainingRowsMixin:
         """Tell whether few queries are to be searched by a coarse layer."""
         if self.n_candidates is not None and not lies_apart(self.codes_):
             raise ValueError(
-                "n_candidates needs codes that are made while fitting: fit again, or set it to None."
+                "n_candidates needs codes that were fitted for it: fit again, or set it to None."
             )
         return self.n_candidates is not None
 
