@@ -3,33 +3,32 @@
 import numpy as np
 from numba import njit
 
-from ._vectors import LANES, inlined, load, registers, store
+from ._traced import traced
+from ._vectors import LANES, inlined, load, store
 
 
-@inlined
-def _butterfly(x, i, j):
-    """Replace two vectors by their sum and difference."""
-    a, b = x[i], x[j]
-    x[i], x[j] = a + b, a - b
+IN_CACHE = 128  # coordinates of LANES rows that fit the first level of the cache
 
 
-@inlined
-def _three_stages(x, panels, panel, first, half, lane):
+@traced
+def _butterflies(x, apart):
+    """Replace vectors that are so far apart by their sums and differences."""
+    for i in range(len(x)):
+        if i & apart == 0:
+            x[i], x[i + apart] = x[i] + x[i + apart], x[i] - x[i + apart]
+
+
+@traced
+def _three_stages(panels, panel, first, half, lane):
     """Do three stages of butterflies on eight coordinates, `half` apart."""
-    for i in range(8):
-        x[i] = load(panels, (panel, first + i * half, lane))
-    for i in range(0, 8, 2):
-        _butterfly(x, i, i + 1)
-    for i in range(0, 8, 4):
-        _butterfly(x, i, i + 2)
-        _butterfly(x, i + 1, i + 3)
-    for i in range(4):
-        _butterfly(x, i, i + 4)
+    x = [load(panels, (panel, first + i * half, lane)) for i in range(8)]
+    for apart in (1, 2, 4):
+        _butterflies(x, apart)
     for i in range(8):
         store(panels, (panel, first + i * half, lane), x[i])
 
 
-@inlined
+@traced
 def _one_stage(panels, panel, first, half, lane, factor):
     """Replace two coordinates, `half` apart, by multiples of their sum and difference."""
     a = load(panels, (panel, first, lane))
@@ -39,22 +38,36 @@ def _one_stage(panels, panel, first, half, lane, factor):
 
 
 @inlined
-def _transform(panels, panel, lane, first, length):
-    """Walsh-Hadamard transform of the coordinates [first, first + length), not normalised.
+def _stages(panels, panel, lane, first, length, half):
+    """Do all stages of a transform whose coordinates are `half` or more apart.
 
     Stages share a pass over the memory as long as three are left.
     """
-    x, half = registers(panels[0, 0, 0], 8), 1
     while 8 * half <= length:
         for start in range(first, first + length, 8 * half):
-            for offset in range(half):
-                _three_stages(x, panels, panel, start + offset, half, lane)
+            for place in range(start, start + half):
+                _three_stages(panels, panel, place, half, lane)
         half *= 8
     while 2 * half <= length:
         for start in range(first, first + length, 2 * half):
-            for offset in range(half):
-                _one_stage(panels, panel, start + offset, half, lane, 1.0)
+            for place in range(start, start + half):
+                _one_stage(panels, panel, place, half, lane, 1.0)
         half *= 2
+
+
+@inlined
+def _transform(panels, panel, lane, first, length):
+    """Walsh-Hadamard transform of the coordinates [first, first + length), not normalised.
+
+    Parts that fit the cache come before what is left, three stages at a time.
+    """
+    half, part = 1, length
+    while part > IN_CACHE:
+        part //= 8
+    while half < length:
+        for start in range(first, first + length, part):
+            _stages(panels, panel, lane, start, part, half)
+        half, part = part, length
 
 
 @inlined
@@ -98,13 +111,11 @@ def rotate(panels, length, factors):
     for panel in range(panels.shape[0]):
         for lane in range(0, panels.shape[2], LANES):
             for r in range(factors.shape[0]):
-                _multiply(panels, panel, lane, factors[r, 0])
-                if length < n:
-                    _fold(panels, panel, lane)
-                _transform(panels, panel, lane, 0, length)
-                if length < n:
-                    _multiply(panels, panel, lane, factors[r, 1])
-                    _transform(panels, panel, lane, n - length, length)
+                for end in range(1 if length == n else 2):
+                    _multiply(panels, panel, lane, factors[r, end])
+                    if length < n and end == 0:
+                        _fold(panels, panel, lane)
+                    _transform(panels, panel, lane, end * (n - length), length)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -114,10 +125,8 @@ def rotate_back(panels, length, factors):
     for panel in range(panels.shape[0]):
         for lane in range(0, panels.shape[2], LANES):
             for r in range(factors.shape[0] - 1, -1, -1):
-                if length < n:
-                    _transform(panels, panel, lane, n - length, length)
-                    _multiply(panels, panel, lane, factors[r, 1])
-                _transform(panels, panel, lane, 0, length)
-                if length < n:
-                    _fold(panels, panel, lane)
-                _multiply(panels, panel, lane, factors[r, 0])
+                for end in range(0 if length == n else 1, -1, -1):
+                    _transform(panels, panel, lane, end * (n - length), length)
+                    if length < n and end == 0:
+                        _fold(panels, panel, lane)
+                    _multiply(panels, panel, lane, factors[r, end])
