@@ -21,8 +21,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils.extmath import randomized_svd
 
 from skquant import LatticeQuantizer, LowRankLowPrecisionCompressor
-from skquant._low_rank._published import lplr, naive_quantization
-from skquant._low_rank._quantizers import affine_correction
+from skquant.published import affine_correction, lplr, naive_quantization
 
 N_TRAIN, N_TEST = 20_000, 5_000
 FIGURE = ROOT / "docs" / "images" / "low_rank.svg"
@@ -183,8 +182,7 @@ def published(seeds=range(6)):
     ):
         errors = []
         for seed in seeds:
-            scheme, left = lplr(X, rank, bits, basis_bits, random_state=np.random.RandomState(seed))
-            product = left.toarray() @ scheme.rows
+            product = lplr(X, rank, bits, basis_bits, random_state=seed).toarray()
             scale, shift = affine_correction(X, product)
             errors.append(np.linalg.norm(X - scale * product - shift) / np.linalg.norm(X))
         lines.append((bits, basis_bits, rank, least, most, min(errors), max(errors)))

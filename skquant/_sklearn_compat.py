@@ -2,7 +2,7 @@
 
 from scipy.sparse import csr_matrix
 from sklearn.base import _fit_context as fit_context
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
 from sklearn.utils.validation import validate_data
 
 try:  # scikit-learn >= 1.9, which made the sparse class a setting
@@ -30,5 +30,6 @@ __all__ = [
     "fit_context",
     "follow_sparse_interface",
     "validate_data",
+    "validate_params",
     "with_callbacks",
 ]

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skquant._low_rank._quantizers import (
-    affine_correction,
     dithered_indices,
     gaussian_distortions,
     nearest_indices,
@@ -45,12 +44,3 @@ def test_packed_rows_come_back_without_a_bit_more(bits, n_rows):
     data = pack_rows(indices, bits)
     assert len(data) == -(-n_rows * bits.sum() // 8)
     np.testing.assert_array_equal(unpack_rows(data, bits, n_rows), indices)
-
-
-def test_affine_correction_is_the_least_squares_line():
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((20, 30))
-    approximation = 0.5 * X - 3 + 0.1 * rng.standard_normal(X.shape)
-    slope, shift = np.polyfit(approximation.ravel(), X.ravel(), 1)
-    assert affine_correction(X, approximation) == pytest.approx((slope, shift))
-    assert affine_correction(X, np.ones(X.shape)) == pytest.approx((0.0, X.mean()))

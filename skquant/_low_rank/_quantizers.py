@@ -138,22 +138,3 @@ def unpack_rows(data, bits, n_rows):
     indices = np.empty((n_rows, len(bits)), np.int64)
     read_bits(data, bits, indices)
     return indices
-
-
-def affine_correction(X, approximation):
-    """Find the scale and the shift of an approximation that fit a matrix best.
-
-    Parameters
-    ----------
-    X, approximation : ndarray of shape (n_rows, n_columns)
-
-    Returns
-    -------
-    scale, shift : float
-        Which minimise the Frobenius norm of ``X - scale * approximation - shift``.
-    """
-    centred = approximation - approximation.mean(dtype=np.float64)
-    energy = np.vdot(centred, centred)
-    scale = float(np.vdot(centred, X) / energy) if energy > 0 else 0.0
-    shift = X.mean(dtype=np.float64) - scale * approximation.mean(dtype=np.float64)
-    return scale, float(shift)
