@@ -13,7 +13,7 @@ from .._sklearn_compat import Interval, StrOptions, fit_context, validate_data, 
 from .._threads import single_threaded_blas
 from ._basis import CodedBasis
 from ._budget import spend, spend_at_rank
-from ._metric import root_of_inputs, weighted_norm
+from ._metric import damped_root, gram_of_inputs, relative_error
 from ._published import METHODS, parity_rank
 from ._quantizers import MAX_BITS
 from ._residual import fit_residual
@@ -77,11 +77,13 @@ class LowRankLowPrecisionCompressor(ClassNamePrefixFeaturesOutMixin, Transformer
         The method in use.
     n_features_in_ : int
         Number of features.
+    product_err_ : float
+        Relative Frobenius error of the products of the compressed training matrix with the inputs
+        of `calibration`; None without any.
     rank_ : int
         Columns of L.
     reconstruction_err_ : float
-        Relative Frobenius error of the compressed training matrix; fitted with `calibration`,
-        that of its products with inputs like those.
+        Relative Frobenius error of the compressed training matrix.
 
     See Also
     --------
@@ -161,7 +163,7 @@ class LowRankLowPrecisionCompressor(ClassNamePrefixFeaturesOutMixin, Transformer
         calibration : array-like of shape (n_inputs, n_features), default=None
             Inputs that the compressed matrix will be multiplied with, such as those of a layer of
             weights. The error to make small is then that of ``X @ calibration.T`` and not that of
-            `X`, as in CALDERA, and `reconstruction_err_` tells it. For the methods that are not of
+            `X`, as in CALDERA, and `product_err_` tells it. For the methods that are not of
             the LPLR paper. ``coding="entropy"`` gains most: there the residual is weighted too.
 
         Returns
@@ -179,19 +181,19 @@ class LowRankLowPrecisionCompressor(ClassNamePrefixFeaturesOutMixin, Transformer
             `calibration` has another width, or a method that cannot use it.
         """
         X = validate_data(self, X, dtype=_FLOAT_DTYPES)
-        self._root = self._find_root(X, calibration)
+        gram = self._gram(X, calibration)
         with reported(self, "fit", X):
-            matrix = self._fit_scheme(X, check_random_state(self.random_state))
-            self._measure(X, self._compress(X) if matrix is None else matrix)
+            matrix = self._fit_scheme(X, check_random_state(self.random_state), gram)
+            self._measure(X, self._compress(X) if matrix is None else matrix, gram)
         return self
 
-    def _fit_scheme(self, X, rng):
+    def _fit_scheme(self, X, rng, gram):
         """Find the codes; give the compressed training matrix where that was needed."""
         with single_threaded_blas():
             if self.method in METHODS:
                 self._scheme, matrix = self._published(X, rng), None
             else:
-                self._scheme, matrix = self._weighted(X, rng)
+                self._scheme, matrix = self._weighted(X, rng, gram)
             components = self._scheme.rows
             if not isinstance(self._scheme.right, CodedBasis):
                 components = np.linalg.qr(components.T)[0].T
@@ -199,8 +201,8 @@ class LowRankLowPrecisionCompressor(ClassNamePrefixFeaturesOutMixin, Transformer
             self.rank_ = len(components)
         return matrix
 
-    def _find_root(self, X, calibration):
-        """Find the root of the metric of the inputs, or None without any."""
+    def _gram(self, X, calibration):
+        """Compute the Gram matrix of the inputs, or None without any."""
         if calibration is None:
             return None
         if self.method in METHODS:
@@ -211,7 +213,7 @@ class LowRankLowPrecisionCompressor(ClassNamePrefixFeaturesOutMixin, Transformer
                 f"calibration has {calibration.shape[1]} features, but X has {X.shape[1]}."
             )
         with single_threaded_blas():
-            return root_of_inputs(calibration)
+            return gram_of_inputs(calibration)
 
     def _published(self, X, rng):
         basis_bits = self.basis_bits or self.bits
@@ -230,19 +232,20 @@ class LowRankLowPrecisionCompressor(ClassNamePrefixFeaturesOutMixin, Transformer
             return scheme
         return fit_residual(scheme, X, self.residual_bits, rng)
 
-    def _weighted(self, X, rng):
+    def _weighted(self, X, rng, gram):
         """Choose, where errors are weighted, between schemes that know of it and that do not."""
         seed = rng.randint(2**31)
         plain = self._waterfill(X, np.random.RandomState(seed), None)
-        if self._root is None:
+        if gram is None:
             return plain
+        root = damped_root(gram)
         # The basis of the one is not orthonormal, which costs more where inputs are nearly alike.
         try:
-            aware = self._waterfill(X, np.random.RandomState(seed), self._root)
+            aware = self._waterfill(X, np.random.RandomState(seed), root)
         except ValueError:  # the budget pays for a component of the other kind alone
             return plain
         sample = sample_rows(X)
-        return min(aware, plain, key=lambda found: found[0].squared_error(sample, self._root))
+        return min(aware, plain, key=lambda found: found[0].squared_error(sample, root))
 
     def _waterfill(self, X, rng, root):
         if self.bit_budget is None:
@@ -278,11 +281,12 @@ class LowRankLowPrecisionCompressor(ClassNamePrefixFeaturesOutMixin, Transformer
         with single_threaded_blas():
             return self._scheme.compress(X, X.dtype, self.n_jobs)
 
-    def _measure(self, X, matrix):
-        """Take bits and error of the compressed training matrix."""
+    def _measure(self, X, matrix, gram):
+        """Take bits and errors of the compressed training matrix."""
         self.bits_per_entry_ = float(matrix.bits_per_entry)
         self.compression_ratio_ = float(X.nbytes / matrix.nbytes)
-        self.reconstruction_err_ = _relative_error(X, matrix, self._root)
+        self.reconstruction_err_ = relative_error(X, matrix)
+        self.product_err_ = None if gram is None else relative_error(X, matrix, gram)
 
     def transform(self, X):
         """Project rows on the components.
@@ -383,7 +387,7 @@ class LowRankLowPrecisionCompressor(ClassNamePrefixFeaturesOutMixin, Transformer
             0 is exact, and -1 is what zeros would reach.
         """
         X = self._validate_rows(X)
-        return -(_relative_error(X, self._compress(X), self._root) ** 2)
+        return -(relative_error(X, self._compress(X)) ** 2)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -397,15 +401,3 @@ class LowRankLowPrecisionCompressor(ClassNamePrefixFeaturesOutMixin, Transformer
     def _validate_rows(self, X):
         check_is_fitted(self)
         return validate_data(self, X, reset=False, dtype=_FLOAT_DTYPES)
-
-
-def _relative_error(X, matrix, root):
-    """Relative error of a compressed matrix, weighted or not; 0 for what is exact."""
-    error = energy = 0.0
-    for rows, panel in matrix.panels(X.dtype):
-        panel -= X[rows]
-        error += weighted_norm(panel, root)
-        energy += weighted_norm(X[rows], root)
-    if energy == 0:
-        return 0.0 if error == 0 else np.inf
-    return float(np.sqrt(error / energy))

@@ -15,8 +15,8 @@ from ._spectrum import blocks
 _DAMPING = 0.01
 
 
-def root_of_inputs(inputs):
-    """Find the root of the metric of inputs.
+def gram_of_inputs(inputs):
+    """Compute the Gram matrix of inputs, scaled to a mean diagonal of 1.
 
     Parameters
     ----------
@@ -25,7 +25,6 @@ def root_of_inputs(inputs):
     Returns
     -------
     float64 ndarray of shape (n_features, n_features)
-        Upper triangular, of a Gram matrix that is scaled to a mean diagonal of 1.
 
     Raises
     ------
@@ -37,9 +36,13 @@ def root_of_inputs(inputs):
     mean = np.trace(gram) / len(gram)
     if not 0 < mean < np.inf:
         raise ValueError("calibration has no row but zeros, or numbers whose squares overflow.")
-    gram /= mean
-    gram[np.diag_indices_from(gram)] += _DAMPING
-    return upper_root(gram / (1 + _DAMPING))
+    return gram / mean
+
+
+def damped_root(gram):
+    """Find the triangular root of a Gram matrix to which all directions are added a little."""
+    damped = gram + _DAMPING * np.eye(len(gram))
+    return upper_root(damped / (1 + _DAMPING))
 
 
 def upper_root(gram):
@@ -51,3 +54,32 @@ def weighted_norm(rows, root):
     """Give the squared Frobenius norm of rows in a metric; None is the plain one."""
     weighted = rows if root is None else rows @ root.astype(rows.dtype)
     return float(np.einsum("ij,ij->", weighted, weighted, dtype=np.float64))
+
+
+def relative_error(X, matrix, gram=None):
+    """Give the relative Frobenius error of a compressed matrix; 0 for what is exact.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    matrix : LowRankLowPrecisionMatrix of shape (n_rows, n_features)
+    gram : float64 ndarray of shape (n_features, n_features), default=None
+        Of inputs, if the error to tell is that of products with them.
+
+    Returns
+    -------
+    float
+    """
+    error = energy = 0.0
+    for rows, panel in matrix.panels(X.dtype):
+        panel -= X[rows]
+        error += _energy(panel, gram)
+        energy += _energy(X[rows], gram)
+    if energy == 0:
+        return 0.0 if error == 0 else np.inf
+    return float(np.sqrt(error / energy))
+
+
+def _energy(rows, gram):
+    weighted = rows if gram is None else rows @ gram.astype(rows.dtype)
+    return float(np.einsum("ij,ij->", rows, weighted, dtype=np.float64))
