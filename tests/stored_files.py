@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import skquant
-from skquant import LatticeQuantizer, LowRankLowPrecisionCompressor
+from skquant import LatticeQuantizer, LowRankLowPrecisionCompressor, QuantizedNearestNeighbors
 from skquant.lattices import Lattice
 
 FOLDER = Path(__file__).parent / "data"
@@ -68,6 +68,8 @@ def make_matrices():
     }
     for name in ("fixed", "trellis"):
         matrices[f"{name}_dithered.skq"] = fitted[name].compress(rows, dither_seed=1)
+    search = QuantizedNearestNeighbors(n_candidates=10, random_state=0)
+    matrices["coarse_layer.skq"] = search.fit(rows).codes_
     matrices["low_rank_selected.skq"] = matrices["low_rank.skq"][[7, 3, 3]]
     return matrices
 
