@@ -2,8 +2,9 @@
 
 from scipy.sparse import csr_matrix
 from sklearn.base import _fit_context as fit_context
+from sklearn.utils import assert_all_finite, gen_batches
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import validate_data as _validate_data
 
 try:  # scikit-learn >= 1.9, which made the sparse class a setting
     from sklearn.utils import _align_api_if_sparse as follow_sparse_interface
@@ -20,6 +21,23 @@ except ImportError:
     def with_callbacks(method):
         """Leave a method as it is."""
         return method
+
+
+_BLOCK_ENTRIES = 2**22
+
+
+def validate_data(estimator, X, *y, **settings):
+    """Validate input as scikit-learn does, and look for NaN and infinity block by block.
+
+    scikit-learn takes a byte for every entry to find them among float16, which is half of the
+    memory of a matrix that may lie in a file.
+    """
+    checked = _validate_data(estimator, X, *y, ensure_all_finite=False, **settings)
+    rows = checked[0] if y else checked
+    for block in gen_batches(len(rows), max(1, _BLOCK_ENTRIES // rows.shape[1])):
+        name = type(estimator).__name__
+        assert_all_finite(rows[block], estimator_name=name, input_name="X")
+    return checked
 
 
 __all__ = [
