@@ -26,7 +26,7 @@ except ImportError:
 _BLOCK_ENTRIES = 2**22
 
 
-def validate_data(estimator, X, *y, **settings):
+def validate_data(estimator, X, *y, ensure_all_finite=True, **settings):
     """Validate input as scikit-learn does, and look for NaN and infinity block by block.
 
     scikit-learn takes a byte for every entry to find them among float16, which is half of the
@@ -34,7 +34,8 @@ def validate_data(estimator, X, *y, **settings):
     """
     checked = _validate_data(estimator, X, *y, ensure_all_finite=False, **settings)
     rows = checked[0] if y else checked
-    for block in gen_batches(len(rows), max(1, _BLOCK_ENTRIES // rows.shape[1])):
+    step = max(1, _BLOCK_ENTRIES // rows.shape[1])
+    for block in gen_batches(len(rows), step) if ensure_all_finite else ():
         name = type(estimator).__name__
         assert_all_finite(rows[block], estimator_name=name, input_name="X")
     return checked

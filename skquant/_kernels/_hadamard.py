@@ -6,7 +6,6 @@ from numba import njit
 from ._traced import traced
 from ._vectors import LANES, inlined, load, store
 
-
 IN_CACHE = 128  # coordinates of LANES rows that fit the first level of the cache
 
 
