@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from datasets import gaussian
 from report import Table, show
+from sklearn.utils import gen_batches
 
 from skquant import (
     LatticeQuantizer,
@@ -26,21 +27,32 @@ from skquant import (
     QuantizedKNeighborsClassifier,
 )
 
-N_FEATURES = 256
-CALLS = [
-    (LatticeQuantizer, "fit"),
-    (LatticeQuantizer, "compress"),
-    (QuantizedKNeighborsClassifier, "fit"),
-    (LowRankLowPrecisionCompressor, "fit"),
-    (LowRankLowPrecisionCompressor, "compress"),
+ROW_CALLS = [
+    (LatticeQuantizer(), "fit"),
+    (LatticeQuantizer(), "compress"),
+    (QuantizedKNeighborsClassifier(), "fit"),
 ]
+LOW_RANK_CALLS = [
+    (LowRankLowPrecisionCompressor(), "fit"),
+    (LowRankLowPrecisionCompressor(), "compress"),
+    (LowRankLowPrecisionCompressor(coding="entropy"), "fit"),
+    (LowRankLowPrecisionCompressor(method="lplr"), "fit"),
+    (LowRankLowPrecisionCompressor(residual_bits=1), "fit"),
+]
+# The last is so wide that there is no Gram matrix of it.
+CALLS = {
+    (200_000, 256): ROW_CALLS + LOW_RANK_CALLS,
+    (400_000, 256): ROW_CALLS + LOW_RANK_CALLS,
+    (5_000, 16_000): LOW_RANK_CALLS,
+}
+WARM_UP = 2**20  # entries
 
 
-def perform(kind, method, X, fitted):
+def perform(estimator, method, X):
     """Fit an estimator, or compress with a fitted one."""
     if method == "compress":
-        return fitted.compress(X)
-    return kind(random_state=0).fit(X, np.zeros(len(X), np.int8))
+        return estimator.compress(X)
+    return estimator.fit(X, np.zeros(len(X), np.int8))
 
 
 def code_bytes(result):
@@ -78,41 +90,43 @@ def peak_allocated(function, *arguments):
     return tracemalloc.get_traced_memory()[1], code_bytes(result)
 
 
-def measure(peak_of, kind, method, path):
+def measure(peak_of, estimator, method, path):
     """Measure a call in this process: peak, and codes of the whole matrix."""
     X = np.load(path, mmap_mode="r")
-    sample = X[:4096]
+    sample = X[: WARM_UP // X.shape[1]]
+    estimator.set_params(random_state=0)
     # This compiles the kernels too, and fills the pools of BLAS.
-    fitted = perform(kind, "fit", sample, None)
-    perform(kind, method, sample, fitted)
-    return peak_of(perform, kind, method, X, fitted)
+    perform(estimator, "fit", sample)
+    perform(estimator, method, sample)
+    return peak_of(perform, estimator, method, X)
 
 
-def write_matrix(path, n_rows):
+def write_matrix(path, shape):
     """Write Gaussian rows block by block."""
-    X = np.lib.format.open_memmap(path, "w+", np.float32, (n_rows, N_FEATURES))
-    for start in range(0, n_rows, 10_000):
-        X[start : start + 10_000] = gaussian(min(10_000, n_rows - start), N_FEATURES, seed=start)
+    X = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    for rows in gen_batches(len(X), 1000):
+        X[rows] = gaussian(*X[rows].shape, seed=rows.start)
 
 
-def run(sizes=(200_000, 400_000)):
-    """Measure each call on matrices of some sizes."""
+def run(calls=CALLS):
+    """Measure calls on matrices of some shapes."""
     results = []
-    for n_rows in sizes:
+    for shape, own in calls.items():
         with TemporaryDirectory() as folder:
             path = Path(folder) / "rows.npy"
-            write_matrix(path, n_rows)
-            for kind, method in CALLS:
+            write_matrix(path, shape)
+            for estimator, method in own:
                 peaks = []
                 for peak_of in (peak_allocated, peak_resident):
                     with ProcessPoolExecutor(1, get_context("spawn")) as process:
-                        call = process.submit(measure, peak_of, kind, method, path)
+                        call = process.submit(measure, peak_of, estimator, method, path)
                         peak, codes = (n_bytes / 1e6 for n_bytes in call.result())
                     peaks.append(peak)
-                name = f"{kind.__name__}.{method}"
-                matrix = n_rows * N_FEATURES * 4 / 1e6
-                results.append((name, matrix, codes, *peaks, max(peaks) - codes))
-    columns = [("call", ""), ("matrix, MB", ".0f"), ("codes, MB", ".0f")]
+                matrix = 4 * np.prod(shape) / 1e6
+                name, size = f"{estimator!r}.{method}", f"{shape[0]:,} x {shape[1]:,}"
+                results.append((name, size, matrix, codes, *peaks, max(peaks) - codes))
+                print(*results[-1], flush=True)
+    columns = [("call", ""), ("matrix", ""), ("MB", ".0f"), ("codes, MB", ".0f")]
     columns += [(name, ".1f") for name in ("allocated, MB", "resident, MB", "beyond codes, MB")]
     return [Table("memory", columns, results)]
 

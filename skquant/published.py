@@ -133,7 +133,7 @@ def lsvd(X, rank, bits=8, basis_bits=None, *, rounding="nearest", random_state=N
     >>> from sklearn.datasets import load_digits
     >>> from skquant.published import lsvd
     >>> X, _ = load_digits(return_X_y=True)
-    >>> lsvd(X, rank=15, bits=8, random_state=0).shape
+    >>> lsvd(X, 15, bits=6, random_state=0).shape
     (1797, 64)
     """
     options = {"rounding": rounding}
@@ -164,8 +164,8 @@ def dsvd(X, rank, bits=8, basis_bits=None, *, rounding="nearest", random_state=N
     >>> from sklearn.datasets import load_digits
     >>> from skquant.published import dsvd
     >>> X, _ = load_digits(return_X_y=True)
-    >>> dsvd(X, rank=15, bits=8).rank
-    15
+    >>> dsvd(X, 15, bits=6).shape
+    (1797, 64)
     """
     options = {"rounding": rounding}
     return _factorize(_published.dsvd, X, rank, bits, basis_bits, random_state, options)
@@ -192,10 +192,9 @@ def naive_quantization(X, bits=8, *, rounding="nearest", random_state=None):
 
     Examples
     --------
-    >>> import numpy as np
     >>> from skquant.published import naive_quantization
-    >>> naive_quantization(np.array([[0.0, 1.0, 2.0, 3.0]]), bits=1)
-    array([[0., 0., 3., 3.]])
+    >>> naive_quantization([[0.0, 0.2, 1.0], [0.6, 0.9, 0.0]], bits=1).tolist()
+    [[0.0, 0.0, 1.0], [1.0, 1.0, 0.0]]
     """
     X = check_array(X, dtype=[np.float64, np.float32])
     rng = check_random_state(random_state) if rounding == "dithered" else None

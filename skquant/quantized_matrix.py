@@ -1,16 +1,16 @@
 """A compressed matrix as a value."""
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator
 
 from . import _file_format, _products, _safetensors
 from ._codec_file import codec_from_file, codec_to_file
+from ._compressed_matrix import CompressedMatrix, TransposedMatrix, as_operand, require_length
 
 KIND = "QuantizedMatrix"
 _DTYPES = {"float32": np.float32, "float64": np.float64}
 
 
-class QuantizedMatrix:
+class QuantizedMatrix(CompressedMatrix):
     """Rows in compressed form, with the codec that decodes them. Immutable and picklable.
 
     `LatticeQuantizer.compress` makes one. Indexing selects rows, ``@`` multiplies from the codes,
@@ -50,8 +50,6 @@ class QuantizedMatrix:
     (1797,)
     """
 
-    __array_ufunc__ = None  # so that ndarray @ QuantizedMatrix comes to __rmatmul__
-
     def __init__(self, codec, rows, dtype=np.float32):
         self._codec = codec
         self._rows = rows
@@ -64,16 +62,6 @@ class QuantizedMatrix:
     def shape(self):
         """(n_rows, n_features)."""
         return len(self._rows), self._codec.n_features
-
-    @property
-    def ndim(self):
-        """2."""
-        return 2
-
-    @property
-    def dtype(self):
-        """The dtype of `toarray`."""
-        return self._dtype
 
     @property
     def nbytes(self):
@@ -134,44 +122,18 @@ class QuantizedMatrix:
             out[rows] = self._codec.decode(self._rows[rows], self.dtype)
         return out
 
-    def __array__(self, dtype=None, copy=None):
-        if copy is False:
-            raise ValueError("A QuantizedMatrix cannot become an array without a copy.")
-        return self.toarray().astype(dtype or self.dtype, copy=False)
-
     def __matmul__(self, other):
         if isinstance(other, TransposedQuantizedMatrix):
-            _require_length(other.shape[0], self.shape[1])
+            require_length(other.shape[0], self.shape[1])
             return _products.times_transposed(self, other.T)
         if isinstance(other, QuantizedMatrix):
-            _require_length(len(other), self.shape[1])
+            require_length(len(other), self.shape[1])
             out = np.empty((len(self), other.shape[1]), np.result_type(self.dtype, other.dtype))
             for rows in self._codec.blocks(len(self)):
                 out[rows] = self[rows].toarray() @ other
             return out
-        other = _as_operand(other, self.shape[1])
+        other = as_operand(other, self.shape[1])
         return _products.times(self, _as_columns(other)).reshape(len(self), *other.shape[1:])
-
-    def __rmatmul__(self, other):
-        other = np.asarray(other)
-        return (self.T @ other.T).T if other.ndim == 2 else self.T @ other
-
-    def as_linear_operator(self):
-        """Wrap the products for `scipy.sparse.linalg.svds`, `lsqr` and their like.
-
-        Returns
-        -------
-        scipy.sparse.linalg.LinearOperator
-            An operator of the shape of the matrix.
-        """
-        return LinearOperator(
-            self.shape,
-            matvec=self.__matmul__,
-            rmatvec=self.T.__matmul__,
-            matmat=self.__matmul__,
-            rmatmat=self.T.__matmul__,
-            dtype=self.dtype,
-        )
 
     @staticmethod
     def concatenate(matrices):
@@ -297,7 +259,7 @@ class QuantizedMatrix:
         return cls(codec, rows, dtype)
 
 
-class TransposedQuantizedMatrix:
+class TransposedQuantizedMatrix(TransposedMatrix):
     """The transpose of a `QuantizedMatrix`, a view.
 
     Parameters
@@ -306,68 +268,18 @@ class TransposedQuantizedMatrix:
         The matrix.
     """
 
-    __array_ufunc__ = None
-
-    def __init__(self, matrix):
-        self._matrix = matrix
-
-    @property
-    def T(self):
-        """The matrix."""
-        return self._matrix
-
-    @property
-    def ndim(self):
-        """2."""
-        return 2
-
-    @property
-    def dtype(self):
-        """The dtype of `toarray`."""
-        return self.T.dtype
-
-    @property
-    def shape(self):
-        """(n_features, n_rows)."""
-        return self.T.shape[::-1]
-
-    def toarray(self):
-        """Reconstruct, (n_features, n_rows)."""
-        return self.T.toarray().T
-
-    def __array__(self, dtype=None, copy=None):
-        return self.T.__array__(dtype, copy).T
-
     def __matmul__(self, other):
         if isinstance(other, TransposedQuantizedMatrix):
             return (other.T @ self.T).T
         if isinstance(other, QuantizedMatrix):
-            _require_length(len(other), self.shape[1])
+            require_length(len(other), self.shape[1])
             out = np.zeros((self.shape[0], other.shape[1]), np.result_type(self.dtype, other.dtype))
             for rows in other._codec.blocks(len(other)):
                 out += self.T[rows].T @ other[rows].toarray()
             return out
-        other = _as_operand(other, self.shape[1])
+        other = as_operand(other, self.shape[1])
         product = _products.transposed_times(self.T, _as_columns(other))
         return product.reshape(self.shape[0], *other.shape[1:])
-
-    def __rmatmul__(self, other):
-        other = np.asarray(other)
-        return (self.T @ other.T).T if other.ndim == 2 else self.T @ other
-
-
-def _as_operand(other, length):
-    """Take the dense operand of a product as a float array of one or two dimensions."""
-    other = np.asarray(other)
-    if other.ndim not in (1, 2) or other.dtype.kind not in "biuf":
-        raise TypeError(f"@ needs a real vector or matrix, got {other.dtype} {other.shape}.")
-    _require_length(len(other), length)
-    return other if other.dtype in (np.float32, np.float64) else other.astype(np.float64)
-
-
-def _require_length(length, expected):
-    if length != expected:
-        raise ValueError(f"@ needs an operand of length {expected}, got {length}.")
 
 
 def _as_columns(operand):
@@ -442,5 +354,5 @@ def matmul(a, b, *, estimator="least_squares", return_std=False):
             "matmul needs a QuantizedMatrix and the transpose of one, A and B.T, got "
             f"{type(a).__name__} and {type(b).__name__}."
         )
-    _require_length(b.shape[0], a.shape[1])
+    require_length(b.shape[0], a.shape[1])
     return _products.pair_product(a, b.T, estimator, return_std)

@@ -106,18 +106,31 @@ def test_a_budget_is_kept_where_a_sample_of_rows_stands_for_all():
     assert Compressor(bit_budget=1.0, coding="entropy").fit(X).bits_per_entry_ <= 1.0
 
 
-@pytest.mark.parametrize("coding", ["fixed", "entropy"])
-def test_more_bits_never_give_more_error(coding):
-    X = low_rank(150, 70, 60, decay=0.93)
+def flat(n_rows, n_features):
+    return np.random.default_rng(0).standard_normal((n_rows, n_features))
 
+
+@pytest.mark.parametrize("coding", ["fixed", "entropy"])
+@pytest.mark.parametrize(
+    "X",
+    [
+        low_rank(150, 70, 60, decay=0.93),
+        flat(300, 64),
+        flat(200, 60) + low_rank(200, 60, 30),
+        load_digits().data[:500],
+    ],
+    ids=["falling", "flat", "large components on a floor", "digits"],
+)
+def test_more_bits_never_give_more_error(X, coding):
     def errors(settings):
         settings = {"coding": coding, "random_state": 0} | settings
         return Compressor(**settings).fit(X).reconstruction_err_
 
     for sweep in (
-        [{"bit_budget": b} for b in (0.3, 0.5, 1, 2, 3, 5)],
+        [{"bit_budget": b} for b in (0.4, 0.5, 0.75, 1, 1.5, 2, 3, 5)],
         [{"rank": 12, "bits": b} for b in (2, 3, 4, 6, 8, 10)],
         [{"rank": r, "bits": 6} for r in (2, 4, 8, 16, 32, 64)],
+        [{"rank": 8, "bits": 6, "residual_bits": b} for b in (0.5, 1, 2, 4)],
     ):
         found = [errors(settings) for settings in sweep]
         assert all(b <= a * 1.001 for a, b in zip(found, found[1:], strict=False)), found

@@ -1,9 +1,9 @@
 """A matrix as a product of two compressed factors, and perhaps a compressed residual."""
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator
 
 from .. import _file_format
+from .._compressed_matrix import CompressedMatrix, TransposedMatrix, as_operand
 from ..quantized_matrix import QuantizedMatrix
 from ._factors import row_blocks
 from ._file import part_from_file, part_to_file
@@ -12,7 +12,7 @@ KIND = "LowRankLowPrecisionMatrix"
 _DTYPES = {"float32": np.float32, "float64": np.float64}
 
 
-class LowRankLowPrecisionMatrix:
+class LowRankLowPrecisionMatrix(CompressedMatrix):
     """A matrix as a product of compressed factors. Immutable and picklable.
 
     `LowRankLowPrecisionCompressor.compress` makes one. Products are taken with the factors, some
@@ -56,8 +56,6 @@ class LowRankLowPrecisionMatrix:
     (1797,)
     """
 
-    __array_ufunc__ = None  # so that ndarray @ matrix comes to __rmatmul__
-
     def __init__(self, left, right, residual=None, dtype=np.float32, rows=None):
         self._left = left
         self._right = right
@@ -78,19 +76,9 @@ class LowRankLowPrecisionMatrix:
         return n_rows, self._components.shape[1]
 
     @property
-    def ndim(self):
-        """2."""
-        return 2
-
-    @property
     def rank(self):
         """Columns of the left factor."""
         return self._components.shape[0]
-
-    @property
-    def dtype(self):
-        """The dtype of `toarray`."""
-        return self._dtype
 
     @property
     def nbytes(self):
@@ -177,13 +165,8 @@ class LowRankLowPrecisionMatrix:
             panel = left.astype(dtype) @ components
             yield rows, panel if residual is None else (panel + residual).astype(dtype)
 
-    def __array__(self, dtype=None, copy=None):
-        if copy is False:
-            raise ValueError(f"A {KIND} cannot become an array without a copy.")
-        return self.toarray().astype(dtype or self.dtype, copy=False)
-
     def __matmul__(self, other):
-        other = _as_operand(other, self.shape[1])
+        other = as_operand(other, self.shape[1])
         inner = self._components @ other
         out = np.empty((len(self), *other.shape[1:]), np.result_type(self.dtype, other.dtype))
         for rows, left, residual in self._panels():
@@ -191,12 +174,8 @@ class LowRankLowPrecisionMatrix:
             out[rows] = panel if residual is None else panel + residual @ other
         return out
 
-    def __rmatmul__(self, other):
-        other = np.asarray(other)
-        return (self.T @ other.T).T if other.ndim == 2 else self.T @ other
-
     def _transposed_times(self, other):
-        other = _as_operand(other, len(self))
+        other = as_operand(other, len(self))
         inner = np.zeros((self.rank, *other.shape[1:]))
         rest = np.zeros((self.shape[1], *other.shape[1:]))
         for rows, left, residual in self._panels():
@@ -205,23 +184,6 @@ class LowRankLowPrecisionMatrix:
                 rest += residual.T @ other[rows]
         total = self._components.T @ inner + rest
         return total.astype(np.result_type(self.dtype, other.dtype))
-
-    def as_linear_operator(self):
-        """Wrap the products for `scipy.sparse.linalg.svds`, `lsqr` and their like.
-
-        Returns
-        -------
-        scipy.sparse.linalg.LinearOperator
-            An operator of the shape of the matrix.
-        """
-        return LinearOperator(
-            self.shape,
-            matvec=self.__matmul__,
-            rmatvec=self.T.__matmul__,
-            matmat=self.__matmul__,
-            rmatmat=self.T.__matmul__,
-            dtype=self.dtype,
-        )
 
     def save(self, path):
         """Write the matrix to a file, atomically; the docs specify the format.
@@ -299,45 +261,8 @@ class LowRankLowPrecisionMatrix:
             raise ValueError("the selected rows are impossible")
 
 
-class _Transposed:
+class _Transposed(TransposedMatrix):
     """The transpose of a `LowRankLowPrecisionMatrix`, a view."""
-
-    __array_ufunc__ = None
-
-    def __init__(self, matrix):
-        self.T = matrix
-
-    @property
-    def ndim(self):
-        return 2
-
-    @property
-    def dtype(self):
-        return self.T.dtype
-
-    @property
-    def shape(self):
-        return self.T.shape[::-1]
-
-    def toarray(self):
-        return self.T.toarray().T
-
-    def __array__(self, dtype=None, copy=None):
-        return self.T.__array__(dtype, copy).T
 
     def __matmul__(self, other):
         return self.T._transposed_times(other)
-
-    def __rmatmul__(self, other):
-        other = np.asarray(other)
-        return (self.T @ other.T).T if other.ndim == 2 else self.T @ other
-
-
-def _as_operand(other, length):
-    """Take the operand of a product, compressed or not, as a float array of one or two axes."""
-    other = np.asarray(other.toarray() if hasattr(other, "toarray") else other)
-    if other.ndim not in (1, 2) or other.dtype.kind not in "biuf":
-        raise TypeError(f"@ needs a real vector or matrix, got {other.dtype} {other.shape}.")
-    if len(other) != length:
-        raise ValueError(f"@ needs an operand of length {length}, got {other.shape}.")
-    return other if other.dtype in (np.float32, np.float64) else other.astype(np.float64)
