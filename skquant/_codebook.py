@@ -35,6 +35,8 @@ class ShortestPointCode(Value):
     distortion: float
     q = 0
     n_bits = 8
+    makes_runs = False
+    e8_parameters = None
 
     @property
     def dimension(self):

@@ -16,7 +16,7 @@ from sklearn.utils import assert_all_finite, gen_batches
 
 from ._kernels._dispatch import centre_rows, gather_rows, scale_rows
 from ._kernels._vectors import LANES
-from ._panels import empty_panels, put_rows
+from ._panels import empty_panels, lay_apart, put_rows, row_stride
 from ._rotation import PrincipalRotation
 from ._row_code import RowCode
 from ._row_terms import TermLayout
@@ -181,7 +181,7 @@ class Codec(Value):
         _require_moderate(norm, rows)
         norm[norm < np.finfo(np.float32).tiny] = 0.0
         unit = np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0)
-        packed = np.zeros((len(rows), _row_stride(self.row_bytes)), np.uint8)
+        packed = np.zeros((len(rows), row_stride(self.row_bytes)), np.uint8)
         panels = self._spread(rows, self.mean, row_mean, np.sqrt(self.n_features) * unit)
         inner, square = self.row_code.encode(panels, packed, self.dither).T
         size = np.sqrt(square * self.n_features)
@@ -229,14 +229,14 @@ class Codec(Value):
             panels = room[: -(-len(apart) // LANES)]
             yield rows, panels, np.sqrt(self.row_code.decode(apart, panels, self.dither))
 
-    def decode_coordinates(self, packed, out):
-        """Decode rows to the codes' coordinates, a row a row.
+    def decode_coordinates(self, packed, rows):
+        """Decode rows to the codes' coordinates, laid out as `_decoded_rows` has it.
 
         Parameters
         ----------
         packed : uint8 ndarray of shape (n_rows, row_bytes)
-        out : float32 ndarray of shape (n_rows, n_coordinates)
-            u; written to.
+        rows : FloatRows or ShortRows
+            u, (n_rows, n_coordinates); written to.
 
         Returns
         -------
@@ -246,10 +246,15 @@ class Codec(Value):
             The terms of the rows.
         """
         decoded_norm = np.empty(len(packed))
-        at_once = max(LANES, BLOCK_FLOATS // out.shape[1] // LANES * LANES)
-        for rows, panels, norm in self._decode_words(packed, at_once):
-            gather_rows(panels, out[rows])
-            decoded_norm[rows] = norm
+        at_once = max(LANES, BLOCK_FLOATS // self.row_code.n_coordinates // LANES * LANES)
+        if rows.takes_codes_of(self.row_code):
+            for some in batches(len(packed), at_once):
+                apart = lay_apart(packed[some])
+                decoded_norm[some] = np.sqrt(rows.decode(some, self.row_code, apart, self.dither))
+        else:
+            for some, panels, norm in self._decode_words(packed, at_once):
+                rows.put(some, panels)
+                decoded_norm[some] = norm
         return decoded_norm, self.unpack_terms(packed)
 
     def decode(self, packed, dtype):
@@ -282,12 +287,16 @@ class Codec(Value):
         -------
         float32 ndarray of shape (n_vectors, n_coordinates)
         """
-        mean = np.zeros(self.n_features) if mean is None else mean
-        factor = np.ones(len(vectors)) if factor is None else factor
-        panels = self._spread(np.ascontiguousarray(vectors), mean, np.zeros(len(vectors)), factor)
+        panels = self.to_panels(vectors, mean, factor)
         coordinates = np.empty((len(vectors), panels.shape[1]), np.float32)
         gather_rows(panels, coordinates)
         return coordinates
+
+    def to_panels(self, vectors, mean=None, factor=None):
+        """Do what `to_coordinates` does, into panels of shape (n_panels, n_coordinates, LANES)."""
+        mean = np.zeros(self.n_features) if mean is None else mean
+        factor = np.ones(len(vectors)) if factor is None else factor
+        return self._spread(np.ascontiguousarray(vectors), mean, np.zeros(len(vectors)), factor)
 
     def _spread(self, rows, mean, offset, factor):
         """Scale (rows - mean - offset) by a factor, rotate, and keep what is coded, in panels."""
@@ -332,21 +341,6 @@ def _require_moderate(sizes, rows):
 def batches(n_rows, batch_rows):
     """Slices of at most `batch_rows` of so many rows, none where there are none."""
     return list(gen_batches(n_rows, batch_rows)) if n_rows else []
-
-
-def lay_apart(packed):
-    """Copy compressed rows, so that those worked on together do not compete for cache lines."""
-    if packed.shape[1] == _row_stride(packed.shape[1]) and packed.flags.c_contiguous:
-        return packed
-    apart = np.empty((len(packed), _row_stride(packed.shape[1])), np.uint8)
-    apart[:, : packed.shape[1]] = packed
-    apart[:, packed.shape[1] :] = 0
-    return apart
-
-
-def _row_stride(n_bytes):
-    """Width to give rows of bytes: an odd number of cache lines, where they are many."""
-    return (-(-n_bytes // 64) | 1) * 64 if n_bytes > 512 else n_bytes
 
 
 def _as_work_dtype(rows):

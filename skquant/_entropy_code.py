@@ -66,6 +66,7 @@ class EntropyRowCode(Value):
     n_coordinates: int
     n_bytes: int
     spread: int
+    short_unit = None
 
     @classmethod
     @lru_cache(maxsize=256)

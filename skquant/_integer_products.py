@@ -113,5 +113,5 @@ class IntegerRows:
             What an integer of each row stands for.
         """
         tiles, units = self._tiles[: len(panels)], self._units[: len(panels) * LANES]
-        round_rows(panels, self._n_bytes, tiles, units)
+        round_rows(panels, self._n_bytes, max(1, panels.shape[1]), tiles, units)
         return tiles, units

@@ -49,6 +49,7 @@ class LayeredRowCode(Value):
     """
 
     rest: object
+    short_unit = None
 
     @property
     def n_coordinates(self):

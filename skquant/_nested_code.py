@@ -26,12 +26,14 @@ import numpy as np
 from ._kernels._dispatch import (
     decode_blocks,
     decode_e8_blocks,
+    decode_e8_shorts,
     encode_blocks,
     encode_e8_blocks,
     multiply_blocks,
     multiply_e8_blocks,
+    multiply_e8_runs,
 )
-from ._kernels._e8 import LARGEST_Q, MOST_SCALES, E8Code
+from ._kernels._e8 import ERROR_UNIT, LARGEST_Q, MOST_SCALES, RUN_BITS, E8Code
 from ._kernels._e8_encoder import LARGEST, PER_UNIT, UNIT, E8Encoder
 from ._kernels._nested import Code
 from ._kernels._vectors import LANES
@@ -228,11 +230,46 @@ class NestedLatticeCode(Value):
         else:
             multiply_decoded(self, codes, first, n_blocks, bit, vectors, products, energy, dither)
 
+    @property
+    def makes_runs(self):
+        """Whether `multiply_run` serves."""
+        return self.n_bits == RUN_BITS and self.e8_parameters is not None
+
+    def multiply_run(self, codes, first, n_blocks, bit, vectors, products, energy):
+        """Do what `multiply` does with vectors rounded to 16-bit integers."""
+        part = vectors[:, first : first + n_blocks * BLOCK]
+        unit = np.maximum(np.abs(part).max(axis=1) / 32767, np.finfo(np.float32).tiny)
+        integers = np.zeros((len(part), -(-n_blocks // LANES) * LANES, BLOCK), np.int16)
+        with np.errstate(invalid="ignore"):  # the unit remembers what is not finite
+            integers[:, :n_blocks] = np.rint(part / unit[:, None]).reshape(len(part), -1, BLOCK)
+        pairs = np.ascontiguousarray(integers.view(np.int32).transpose(0, 2, 1))
+        sums = np.zeros_like(products)
+        multiply_e8_runs(self.e8_parameters, codes, n_blocks, bit // 8, pairs, sums, energy)
+        products += sums * unit
+
+    @property
+    def reach(self):
+        """The largest norm of a decoded block of an E8 code."""
+        # The cell reaches as far as the covering radius 1; a and the dither, somewhat more.
+        return float(self.scales[-1]) * (self.q + 2)
+
+    def decode_shorts(self, codes, first, n_blocks, bit, unit, tiles, energy, dither=None):
+        """Decode blocks of an E8 code to multiples of a unit, 16-bit integers in tiles.
+
+        `energy`, (n_rows,), gets added the squares of these integers.
+        """
+        kernel, code = self._kernel(self._with_centres(n_blocks, dither), decode_e8_shorts, None)
+        factors = np.rint(code.units * np.float32(2**15 / unit))
+        kernel(code, factors, codes, first, n_blocks, bit, tiles, energy)
+
     def _kernel(self, code, for_e8, for_all):
         """Choose the kernel for E8 in small integers where it serves; give it and its code."""
         if self.e8_parameters is None:
             return for_all, code
-        return for_e8, self.e8_parameters._replace(centres=2 * code.centres)
+        parameters = self.e8_parameters
+        if code is not self.parameters:
+            parameters = parameters._replace(centres=2 * code.centres, offsets=e8_offsets(code))
+        return for_e8, parameters
 
     def _all_centres(self, dithered, n_blocks, n_rows):
         """Repeat the centres for all blocks of all rows."""
@@ -269,19 +306,22 @@ def e8_parameters(code):
     largest = 2 * (q - 1) * np.clip(E8.generator, 0, None).sum(axis=0)
     least = 2 * (q - 1) * np.clip(E8.generator, None, 0).sum(axis=0)
     drift = (half - 2**15 / q) * (largest + least) / 2
-    magic_q, shift_q = _magic(q, q**2)
+    magic_q, _ = _magic(q, q**2)
     magic_q2, shift_q2 = _magic(q**2, q**4)
+    scales = np.pad(code.scales, (0, MOST_SCALES - len(code.scales)), mode="edge")
     return E8Code(
         n_bits=code.n_bits,
-        scales=np.pad(code.scales / 2, (0, MOST_SCALES - len(code.scales)), mode="edge"),
+        scales=scales / 2,
         centres=2 * code.centres,
+        units=scales * np.float32(q * ERROR_UNIT),
+        offsets=e8_offsets(code),
         q=np.uint16(q),
         q2=np.uint16(q**2),
         q4=np.uint16(q**4 % 2**16),
-        inverse_q4=1 / q**4,
+        inverse_q4=(1 + 2.0**-45) / q**4,
+        rough_inverse_q4=(1 + 2.0**-20) / q**4,
         magic_q=magic_q,
         magic_q2=magic_q2,
-        shift_q=shift_q,
         shift_q2=shift_q2,
         half=np.uint16(half),
         shift=_in_all_lanes(np.rint(shift * (2**16 / q) + drift) % 2**16, np.uint16),
@@ -290,6 +330,12 @@ def e8_parameters(code):
         two_of_sums=np.uint16(round(2**13 / q)),
         shift_of_sums=np.uint16(round(2**11 - 3.75 - shift.sum() * 2**12 / q) % 2**16),
     )
+
+
+def e8_offsets(code):
+    """Give (a - μ)/q in units of e, and what shifting e to the right has lost on average."""
+    offsets = (code.shift.astype(float) - code.centres) / (code.q * ERROR_UNIT)
+    return np.rint(offsets + 0.375).astype(np.int16)
 
 
 def e8_encoder(code, *, is_dithered=False):

@@ -60,3 +60,18 @@ def by_lane(values):
     padded = np.zeros(-(-len(values) // LANES) * LANES, values.dtype)
     padded[: len(values)] = values
     return padded.reshape(-1, LANES)
+
+
+def lay_apart(packed):
+    """Copy compressed rows, so that those worked on together do not compete for cache lines."""
+    if packed.shape[1] == row_stride(packed.shape[1]) and packed.flags.c_contiguous:
+        return packed
+    apart = np.empty((len(packed), row_stride(packed.shape[1])), np.uint8)
+    apart[:, : packed.shape[1]] = packed
+    apart[:, packed.shape[1] :] = 0
+    return apart
+
+
+def row_stride(n_bytes):
+    """Width to give rows of bytes: an odd number of cache lines, where they are many."""
+    return (-(-n_bytes // 64) | 1) * 64 if n_bytes > 512 else n_bytes

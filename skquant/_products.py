@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._codec import batches, lay_apart
+from ._codec import batches
+from ._decoded_rows import FloatRows, lay_out, multiply_rows, rows_for
 from ._kernels._dispatch import FEW_VECTORS
 from ._pair_law import pair_law
 from ._rotation import PrincipalRotation
 from ._standard_errors import Factor, correlations, inverse, predict
 
 PANEL_FLOATS = 2**21  # enough rows for a fast product
-LEFT_FLOATS = 2**22  # the right factor is decoded anew for every so many of the left
-CHUNK_ROWS = 2**9
-LARGEST_FACTOR = 1e15  # whose products single precision can hold
+LEFT_FLOATS = 2**23  # the right factor is decoded anew for every so many of the left
+CHUNK_ROWS = 2**10
 ESTIMATORS = ("least_squares", "unbiased")
 
 
@@ -29,13 +29,12 @@ def times(matrix, other):
     out = np.empty((len(matrix), other.shape[1]), np.result_type(matrix.dtype, other.dtype))
     size = _column_sizes(other)
     is_scaled = (size != 1).any()
-    scaled = (other / size if is_scaled else other).T
-    coordinates = codec.to_coordinates(codec.clear_mean(scaled))
+    scaled = codec.clear_mean((other / size if is_scaled else other).T)
     offset, sums = codec.mean @ other, other.sum(axis=0, dtype=np.float64)
     multiply = _multiply_few if other.shape[1] <= FEW_VECTORS else _multiply_many
-    for rows, products, decoded_norm, terms in multiply(matrix, coordinates):
-        part, factor = out[rows], terms.least_squares_factor(decoded_norm)
-        np.multiply(products, factor[:, None].astype(products.dtype), out=part, casting="same_kind")
+    for rows, products, terms in multiply(matrix, scaled, out.dtype):
+        part = out[rows]
+        part[:] = products
         if is_scaled:
             part *= size
         if offset.any():
@@ -45,19 +44,26 @@ def times(matrix, other):
     return out
 
 
-def _multiply_few(matrix, vectors):
-    """Multiply code words by a few vectors, (n_rows, n_vectors), some rows at a time."""
+def _multiply_few(matrix, vectors, dtype):
+    """Multiply residuals by a few vectors, (n_rows, n_vectors), some rows at a time."""
     codec = matrix._codec
+    coordinates = codec.to_coordinates(vectors)
     for rows in batches(len(matrix), CHUNK_ROWS):
-        packed = lay_apart(matrix._rows[rows])
-        products, energy = codec.row_code.multiply(packed, vectors, codec.dither)
-        yield rows, products, np.sqrt(energy), codec.unpack_terms(packed)
+        packed = matrix._rows[rows]
+        products, energy = codec.row_code.multiply(packed, coordinates, codec.dither)
+        terms = codec.unpack_terms(packed)
+        products *= terms.least_squares_factor(np.sqrt(energy))[:, None]
+        yield rows, products, terms
 
 
-def _multiply_many(matrix, vectors):
+def _multiply_many(matrix, vectors, dtype):
     """Do the same with a matrix product for each panel."""
-    for rows, words, decoded_norm, terms in _decoded(matrix):
-        yield rows, words @ vectors.T, decoded_norm, terms
+    codec = matrix._codec
+    kind = rows_for(codec.row_code)
+    columns = lay_out(codec.to_panels(vectors), len(vectors), kind)
+    for rows, words, decoded_norm, terms in _decoded(matrix, kind):
+        factor = terms.least_squares_factor(decoded_norm)
+        yield rows, multiply_rows(words, factor, columns, np.ones(len(vectors)), dtype), terms
 
 
 def transposed_times(matrix, other):
@@ -66,9 +72,9 @@ def transposed_times(matrix, other):
     size = _column_sizes(other)
     total = np.zeros((codec.row_code.n_coordinates, other.shape[1]))
     offset = np.zeros(other.shape[1])
-    for rows, words, decoded_norm, terms in _decoded(matrix):
+    for rows, decoded, decoded_norm, terms in _decoded(matrix, FloatRows):
         factor = terms.least_squares_factor(decoded_norm)
-        total += words.T @ (other[rows] / size * factor[:, None]).astype(np.float32)
+        total += decoded.words.T @ (other[rows] / size * factor[:, None]).astype(np.float32)
         offset += terms.row_mean @ other[rows]
     largest = _column_sizes(total)
     product = codec.clear_mean(codec.from_coordinates((total / largest).T)).T * (largest * size)
@@ -86,14 +92,14 @@ def times_transposed(a, b):
     return out
 
 
-def _decoded(matrix, panel_floats=PANEL_FLOATS):
+def _decoded(matrix, kind, panel_floats=PANEL_FLOATS):
     """Decode a matrix panel by panel: rows, u of shape (n_rows, n_coordinates), ‖u‖, terms."""
     codec = matrix._codec
     panel_rows = max(64, panel_floats // matrix.shape[1] // 64 * 64)
-    room = np.empty((min(panel_rows, len(matrix)), codec.row_code.n_coordinates), np.float32)
+    room = kind.empty(min(panel_rows, len(matrix)), codec.row_code.n_coordinates)
     for rows in batches(len(matrix), panel_rows):
         packed = matrix._rows[rows]
-        words = room[: len(packed)]
+        words = room.first(len(packed))
         yield rows, words, *codec.decode_coordinates(packed, words)
 
 
@@ -121,12 +127,15 @@ def pair_product(a, b, estimator, return_std):
     clears_mean = "rows" in (a._codec.terms.center, b._codec.terms.center)
     law = pair_law(a._codec, b._codec) if return_std else None
     kept = a._codec.row_code.n_coordinates / a._codec.n_features
+    kind = rows_for(a._codec.row_code, b._codec.row_code)
     lefts, rights = [], {}
     product = np.empty((len(a), len(b)), np.result_type(a.dtype, b.dtype))
     std = np.empty_like(product) if return_std else None
-    for rows, left in _sides(a, b._codec, estimator, LEFT_FLOATS):
-        for columns, right in _sides(b, a._codec, estimator, PANEL_FLOATS):
-            residual = _multiply_residuals(left, right, product.dtype)
+    for rows, left in _sides(a, b._codec, kind, estimator, LEFT_FLOATS):
+        for columns, right in _sides(b, a._codec, kind, estimator, PANEL_FLOATS):
+            residual = multiply_rows(
+                left.words, left.factor, right.words, right.factor, product.dtype
+            )
             if clears_mean:
                 residual -= np.outer(left.mean, right.mean).astype(residual.dtype)
             product[rows, columns] = residual
@@ -146,17 +155,6 @@ def pair_product(a, b, estimator, return_std):
     return product, std
 
 
-def _multiply_residuals(left, right, dtype):
-    """Multiply the residuals of both sides."""
-    product = left.words @ right.words.T
-    if max(left.factor.max(initial=0.0), right.factor.max(initial=0.0)) > LARGEST_FACTOR:
-        dtype = np.float64
-    product = product.astype(dtype, copy=False)
-    product *= left.factor[:, None].astype(dtype)
-    product *= right.factor.astype(dtype)
-    return product
-
-
 @dataclass(frozen=True)
 class _Side:
     """Some rows of a factor, x = c + m 1 + r, and what a product needs of them.
@@ -165,7 +163,7 @@ class _Side:
     ----------
     known : bool
         Whether rows have anything besides r.
-    words : float32 ndarray of shape (n_rows, n_coordinates)
+    words : FloatRows or ShortRows
         u.
     factor : ndarray of shape (n_rows,)
         What scales u to the estimate of r.
@@ -176,7 +174,7 @@ class _Side:
     """
 
     known: bool
-    words: np.ndarray
+    words: object
     factor: np.ndarray
     mean: np.ndarray
     facts: Factor
@@ -187,17 +185,18 @@ def _known_vectors(codec):
     return np.stack([codec.mean, np.ones(codec.n_features)])
 
 
-def _sides(matrix, other, estimator, panel_floats):
+def _sides(matrix, other, kind, estimator, panel_floats):
     """Decode a factor panel by panel: rows and side."""
     codec = matrix._codec
     kept, ones = codec.row_code.n_coordinates / codec.n_features, np.ones((1, codec.n_features))
     has_known = codec.terms.center == "rows" or codec.mean.any()
     known = codec.clear_mean(_known_vectors(other))
     size = _column_sizes(known.T)
-    coordinates = codec.to_coordinates(np.vstack([known / size[:, None], ones]))
-    for rows, words, decoded_norm, terms in _decoded(matrix, panel_floats):
+    panels = codec.to_panels(np.vstack([known / size[:, None], ones]))
+    known_rows, unit = lay_out(panels, len(known) + 1, kind), np.ones(len(known) + 1)
+    for rows, words, decoded_norm, terms in _decoded(matrix, kind, panel_floats):
         n_rows, factor = len(words), terms.least_squares_factor(decoded_norm)
-        *crossed, mean = coordinates @ words.T
+        *crossed, mean = multiply_rows(known_rows, unit, words, np.ones(n_rows), np.float64)
         crossed = np.stack(crossed) * size[:, None] * factor
         if estimator == "unbiased":
             unshrunk = inverse(terms.alignment**2)

@@ -6,13 +6,18 @@ coordinates that fill no block take uniform scalar quantization.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
-from ._nested_code import NestedLatticeCode, fill_block
+from ._kernels._e8 import BLOCKS_OF_A_STRETCH
+from ._nested_code import BLOCK, NestedLatticeCode, fill_block
+from ._panels import lay_apart
 from ._scales import MAX_BITS_PER_ENTRY, available_bits, code_for, scalar_code
 from .lattices import LATTICES, uniform_over_cell
+
+SHORT_NORM = 46340  # products stay below 2^31
+LEAST_BLOCKS = 32  # of rows, for the rounding of single coordinates to be of no account
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,9 +137,41 @@ class RowCode:
             ‖u‖².
         """
         products, energy = np.zeros((len(codes), len(vectors))), np.zeros(len(codes))
-        for s, z in zip(self.segments, dither or [None] * len(self.segments), strict=True):
-            s.code.multiply(codes, s.first, s.n_blocks, s.bit, vectors, products, energy, z)
+        dithers = dither or [None] * len(self.segments)
+        apart = codes if all(map(_is_run, self.segments, dithers)) else lay_apart(codes)
+        for s, z in zip(self.segments, dithers, strict=True):
+            if _is_run(s, z):
+                s.code.multiply_run(codes, s.first, s.n_blocks, s.bit, vectors, products, energy)
+            else:
+                s.code.multiply(apart, s.first, s.n_blocks, s.bit, vectors, products, energy, z)
         return products, energy
+
+    @cached_property
+    def short_unit(self):
+        """What 16-bit integers stand for so that no stretch of a row has more than SHORT_NORM.
+
+        None where the codes do not decode to such integers, and where rows are short.
+        """
+        is_short = self.n_coordinates < LEAST_BLOCKS * BLOCK
+        if is_short or any(s.code.e8_parameters is None for s in self.segments):
+            return None
+        reach = max(s.code.reach for s in self.segments)
+        return float(reach * np.sqrt(BLOCKS_OF_A_STRETCH) / SHORT_NORM)
+
+    def decode_shorts(self, codes, tiles, dither=None):
+        """Decode rows to multiples of `short_unit`, 16-bit integers in tiles as `_tiles` has them.
+
+        Returns
+        -------
+        energy : ndarray of shape (n_rows,)
+            ‖u‖².
+        """
+        energy = np.zeros(len(codes))
+        for s, z in zip(self.segments, dither or [None] * len(self.segments), strict=True):
+            s.code.decode_shorts(
+                codes, s.first, s.n_blocks, s.bit, self.short_unit, tiles, energy, z
+            )
+        return energy * self.short_unit**2
 
     def draw_dither(self, random_state):
         """Draw vectors uniform over the Voronoi cell for all blocks, in units of their lattices.
@@ -145,6 +182,16 @@ class RowCode:
             One for each segment.
         """
         return [uniform_over_cell(s.code.lattice, s.n_blocks, random_state) for s in self.segments]
+
+
+def _is_run(segment, dither):
+    """Tell whether products read the blocks of a segment one after the other."""
+    return (
+        segment.code.makes_runs
+        and segment.bit % 8 == 0
+        and dither is None
+        and segment.n_blocks >= LEAST_BLOCKS
+    )
 
 
 @lru_cache(maxsize=256)

@@ -21,7 +21,7 @@ from ._coarse import (
 )
 from ._codebook import decode_words, encode_words
 from ._dot import BYTE_OFFSET, HAS_BYTES, QUERIES
-from ._e8 import decode_e8_blocks, multiply_e8_blocks
+from ._e8 import decode_e8_blocks, decode_e8_shorts, multiply_e8_blocks, multiply_e8_runs
 from ._e8_encoder import encode_e8_blocks
 from ._hadamard import rotate, rotate_back
 from ._isa import VECTOR_BITS
@@ -29,6 +29,7 @@ from ._look_up import N_ENTRIES
 from ._nested import FEW_VECTORS, decode_blocks, encode_blocks, multiply_blocks
 from ._rows import centre_rows, gather_rows, scale_rows
 from ._terms import pack_terms, unpack_fields
+from ._tile_products import multiply_tiles
 from ._tiles import round_rows, search_tiles
 from ._top_k import update_top_k
 
@@ -57,6 +58,7 @@ __all__ = [
     "centre_rows",
     "decode_blocks",
     "decode_e8_blocks",
+    "decode_e8_shorts",
     "decode_words",
     "encode_blocks",
     "encode_e8_blocks",
@@ -64,6 +66,8 @@ __all__ = [
     "gather_rows",
     "multiply_blocks",
     "multiply_e8_blocks",
+    "multiply_e8_runs",
+    "multiply_tiles",
     "pack_terms",
     "rotate",
     "rotate_back",

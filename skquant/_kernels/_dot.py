@@ -55,7 +55,7 @@ def _define(function, emit):
     @type_callable(function)
     def typer(context):
         def infer(sums, row, query):
-            if sums == row == Vector(types.int32) and query == types.int32:
+            if sums == row == Vector(types.int32) and query in (types.int32, sums):
                 return sums
 
         return infer
@@ -64,6 +64,10 @@ def _define(function, emit):
     def lower(context, builder, sig, args):
         sums, row, query = args
         return emit(builder, sums, row, to_vector(builder, query))
+
+    @lower_builtin(function, Vector, Vector, Vector)
+    def lower_vectors(context, builder, sig, args):
+        return emit(builder, *args)
 
 
 _define(dot_bytes, _dot_bytes)

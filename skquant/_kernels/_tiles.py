@@ -40,29 +40,34 @@ def _round(panels, panel, first, last, per_step, scale, shift):
 
 
 @inlined
-def _choose_units(panels, panel, n_bytes):
+def _choose_units(panels, panel, n_bytes, stretch):
     """Give the least units of rows in which no integer is too large."""
-    peak, energy = splat(np.float32(1e-30)), splat(np.float32(1e-30))
+    peak = largest = splat(np.float32(1e-30))
     for i in range(n_bytes):
         peak = most(peak, abs(load(panels, (panel, i, 0))))
-    for i in range(n_bytes, panels.shape[1]):
-        value = load(panels, (panel, i, 0))
-        energy = energy + value * value
-    return most(peak / np.float32(127), root(energy) / np.float32(32767))
+    for start in range(n_bytes, panels.shape[1], stretch):
+        energy = splat(np.float32(0))
+        for i in range(start, min(start + stretch, panels.shape[1])):
+            value = load(panels, (panel, i, 0))
+            energy = energy + value * value
+        largest = most(energy, largest)
+    return most(peak / np.float32(127), root(largest) / np.float32(32767))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def round_rows(panels, n_bytes, tiles, units):
+def round_rows(panels, n_bytes, stretch, tiles, units):
     """Round rows to bytes and 16-bit integers, as finely as both allow.
 
-    The largest byte of a row is at most 127, and the norm of its 16-bit integers at most 32767: no
-    product with a row of at most that norm exceeds 32 bits.
+    The largest byte of a row is at most 127, and the norm of a stretch of its 16-bit integers at
+    most 32767: no product with a stretch of at most that norm exceeds 32 bits.
 
     Parameters
     ----------
     panels : float32 ndarray of shape (n_tiles, n_coordinates, LANES)
     n_bytes : int
         How many of the coordinates, the first, become bytes.
+    stretch : int
+        Of how many of the others products are summed.
     tiles : int32 ndarray of shape (n_tiles, n_steps, LANES)
         Written to; ceil(n_bytes / 4) steps of bytes and as many more as the others fill.
     units : float32 ndarray of shape (n_tiles * LANES,)
@@ -70,7 +75,7 @@ def round_rows(panels, n_bytes, tiles, units):
     """
     n_coordinates, byte_steps = panels.shape[1], -(-n_bytes // 4)
     for tile in range(tiles.shape[0]):
-        unit = _choose_units(panels, tile, n_bytes)
+        unit = _choose_units(panels, tile, n_bytes, stretch)
         store(units, tile * LANES, unit)
         scale, shift = np.float32(1) / unit, np.float32(_ROUND + BYTE_OFFSET)
         for step in range(byte_steps):

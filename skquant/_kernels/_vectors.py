@@ -248,6 +248,18 @@ def rounded_product(a, b):
     """Product of 16-bit integers over 2^15, rounded to nearest."""
 
 
+def _average(builder, dtype, a, b):
+    wide = _llvm(types.uint32)
+    whole = builder.add(builder.zext(a, wide), builder.zext(b, wide))
+    one = ir.Constant(wide, [1] * LANES)
+    return builder.trunc(builder.lshr(builder.add(whole, one), one), a.type)
+
+
+@traceable
+def average(a, b):
+    """Take the mean of 16-bit integers without sign, rounded up."""
+
+
 @traceable
 def flip(a, b):
     """Change the sign of a where that of b is set."""
@@ -295,6 +307,7 @@ _define_operator(floor, 1, _intrinsic("floor"))
 _define_operator(root, 1, _intrinsic("sqrt"))
 _define_operator(high_half, 2, _high_half)
 _define_operator(rounded_product, 2, _rounded_product)
+_define_operator(average, 2, _average)
 _define_operator(least, 2, _choice("<"))
 _define_operator(most, 2, _choice(">"))
 for _function, _symbol in [
@@ -381,15 +394,21 @@ def _lower_cast(context, builder, sig, args):
 
 @traceable
 def fold(vector):
-    """Truncate 32-bit integers to 16 bits and lay the two halves of the lanes into one another.
+    """Truncate 32-bit integers to 16 bits, lanes in another order, which takes fewer instructions.
 
-    That takes two instructions where `cast` takes five. Folded vectors go with folded ones.
+    Groups of four lanes of the lower half take turns with groups of the upper half: nothing moves
+    from one part of a register to another. Folded vectors go with folded ones.
     """
 
 
 @traceable
 def unfold(vector):
     """Undo `fold`: give 32-bit integers, the lanes in their order."""
+
+
+@traceable
+def pair(low, high):
+    """Make 32-bit integers, the lanes in their order, of their halves, folded int16."""
 
 
 def _folds(one, other):
@@ -408,27 +427,49 @@ type_callable(fold)(_folds(_WIDE, _NARROW))
 type_callable(unfold)(_folds(_NARROW, _WIDE))
 
 
-def _constants(kind, number):
-    return ir.Constant(kind, [number] * kind.count)
+@type_callable(pair)
+def _type_pair(context):
+    def infer(low, high):
+        return Vector(types.int32) if low == high == Vector(types.int16) else None
+
+    return infer
+
+
+def _order(places):
+    return ir.Constant(ir.VectorType(ir.IntType(32), LANES), list(places))
+
+
+_GROUPS = range(0, LANES, 8)
+_LOW = int(sys.byteorder != "little")  # which half of 32 bits is the lower one
+_FOLD = _order(
+    group + 2 * i + _LOW + half for group in _GROUPS for half in (0, LANES) for i in range(4)
+)
+_INTERLEAVE = [
+    _order(group + first + i // 2 + i % 2 * LANES for group in _GROUPS for i in range(8))
+    for first in (0, 4)
+]
 
 
 @lower_builtin(fold, Vector)
 def _lower_fold(context, builder, sig, args):
-    low, high = _split(builder, args[0], LANES // 2)
-    low = builder.and_(low, _constants(low.type, 0xFFFF))
-    folded = builder.or_(low, builder.shl(high, _constants(low.type, 16)))
-    return builder.bitcast(folded, _llvm(sig.return_type.dtype))
+    halves = _split(builder, args[0], LANES // 2)
+    shorts = _llvm(sig.return_type.dtype)
+    return builder.shuffle_vector(*(builder.bitcast(half, shorts) for half in halves), _FOLD)
+
+
+@lower_builtin(pair, Vector, Vector)
+def _lower_pair(context, builder, sig, args):
+    args = args if sys.byteorder == "little" else args[::-1]
+    kind = ir.VectorType(ir.IntType(32), LANES // 2)
+    parts = [builder.shuffle_vector(*args, order) for order in _INTERLEAVE]
+    return _join(builder, [builder.bitcast(part, kind) for part in parts])
 
 
 @lower_builtin(unfold, Vector)
 def _lower_unfold(context, builder, sig, args):
-    kind = ir.VectorType(ir.IntType(32), LANES // 2)
-    folded, by = builder.bitcast(args[0], kind), _constants(kind, 16)
-    if sig.return_type.dtype.signed:
-        parts = builder.ashr(builder.shl(folded, by), by), builder.ashr(folded, by)
-    else:
-        parts = builder.and_(folded, _constants(kind, 0xFFFF)), builder.lshr(folded, by)
-    return _join(builder, list(parts))
+    both = _lower_pair(context, builder, None, [args[0], args[0]])
+    places = ir.Constant(both.type, [16] * LANES)
+    return (builder.ashr if sig.return_type.dtype.signed else builder.lshr)(both, places)
 
 
 @traceable
@@ -615,6 +656,45 @@ def _lower_store(context, builder, sig, args):
     written = builder.store(args[2], _pointer(context, builder, sig, args, kind))
     written.align = sig.args[0].dtype.bitwidth // 8
     return context.get_dummy_value()
+
+
+@traceable
+def load_run(codes, index):
+    """Read LANES neighbouring little-endian uint32 of a C-contiguous array of bytes, unchecked."""
+
+
+@type_callable(load_run)
+def _type_load_run(context):
+    def infer(codes, index):
+        if _is_index(codes, index) and codes.dtype == types.uint8:
+            return Vector(types.uint32)
+
+    return infer
+
+
+@lower_builtin(load_run, types.Array, types.Any)
+def _lower_load_run(context, builder, sig, args):
+    words = builder.load(_pointer(context, builder, sig, args, _llvm(types.uint32)))
+    words.align = 1
+    return _swap_bytes(builder, words)
+
+
+@traceable
+def total(vector):
+    """Sum all lanes, in an order that does not depend on the machine."""
+
+
+@type_callable(total)
+def _type_total(context):
+    return lambda vector: vector.dtype if isinstance(vector, Vector) else None
+
+
+@lower_builtin(total, Vector)
+def _lower_total(context, builder, sig, args):
+    vector, add = args[0], builder.fadd if sig.return_type in _FLOATS else builder.add
+    while vector.type.count > 1:
+        vector = add(*_split(builder, vector, vector.type.count // 2))
+    return builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
 
 
 @traceable

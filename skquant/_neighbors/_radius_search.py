@@ -7,6 +7,7 @@ many.
 import numpy as np
 
 from .._codec import batches
+from .._decoded_rows import FloatRows
 from .._threads import run_in_threads, single_threaded_blas
 from ._search import centre_queries, scale_and_offset
 
@@ -59,7 +60,7 @@ def _search_chunk(codes, chunk, coordinates, length, query_offset, limit, metric
     for first in range(chunk.start, chunk.stop, _PANEL_ROWS):
         packed = codes._rows[first : min(first + _PANEL_ROWS, chunk.stop)]
         decoded = room[: len(packed)]
-        decoded_norm, terms = codec.decode_coordinates(packed, decoded)
+        decoded_norm, terms = codec.decode_coordinates(packed, FloatRows(decoded))
         factor, offset = scale_and_offset(terms, decoded_norm, metric)
         for block in batches(len(coordinates), _QUERY_BLOCK):
             distances = coordinates[block] @ decoded.T * factor
