@@ -9,7 +9,7 @@ of unit variance, or a share of them where the bits do not pay for all.
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from sklearn.utils import assert_all_finite, gen_batches
@@ -67,9 +67,7 @@ class Codec(Value):
     @cached_property
     def dither(self):
         """The dither of each block, in units of its lattice."""
-        if self.dither_seed is None:
-            return None
-        return self.row_code.draw_dither(np.random.RandomState(self.dither_seed))
+        return _draw_dither(self.row_code, self.dither_seed)
 
     @property
     def row_bytes(self):
@@ -106,23 +104,21 @@ class Codec(Value):
 
     def calibrated(self):
         """Give the same codec with the alignment that its code has on a few Gaussian rows."""
-        n_kept = self.row_code.n_coordinates
-        panels = empty_panels(max(LANES, SAMPLE_FLOATS // n_kept), n_kept)
-        panels[:] = np.random.RandomState(0).standard_normal(panels.shape)
-        energy = np.einsum("pij,pij->pj", panels, panels)
-        panels *= np.sqrt(n_kept / energy)[:, None]
-        return self.aligned(panels, energy.size, n_kept)
+        aligned = _gaussian_alignment(self.row_code, self.dither_seed)
+        return self._with_alignment(
+            np.sqrt(self.row_code.n_coordinates / self.n_features * aligned)
+        )
 
     def aligned(self, panels, n_rows, energy):
         """Give the same codec with the alignment that its code has on rows of a given energy.
 
         The rows may have parts that are not coded; then it is the energy of what is.
         """
-        codes = np.zeros((n_rows, self.row_code.n_bytes), np.uint8)
-        inner, square = self.row_code.encode(panels, codes, self.dither).T
-        aligned = np.mean(inner**2 / np.maximum(square * energy, 1e-30))
-        alignment = min(float(np.sqrt(energy / self.n_features * aligned)), 1.0)  # but for rounding
-        return replace(self, terms=replace(self.terms, gaussian_alignment=alignment))
+        aligned = _measure_alignment(self.row_code, self.dither, panels, n_rows, energy)
+        return self._with_alignment(np.sqrt(energy / self.n_features * aligned))
+
+    def _with_alignment(self, alignment):
+        return replace(self, terms=replace(self.terms, gaussian_alignment=float(alignment)))
 
     def clear_mean(self, vectors):
         """Take from vectors of shape (n_vectors, n_features) what r̂ is known not to have.
@@ -326,6 +322,30 @@ class Codec(Value):
         rows = np.empty((n_rows, self.n_features), np.float32)
         gather_rows(panels, rows)
         return rows
+
+
+def _draw_dither(row_code, seed):
+    """Draw the dither of a row; None where there is no seed."""
+    return None if seed is None else row_code.draw_dither(np.random.RandomState(seed))
+
+
+@lru_cache(maxsize=64)
+def _gaussian_alignment(row_code, dither_seed):
+    """Measure the mean square of the cosine of Gaussian rows and what they decode to."""
+    n_kept = row_code.n_coordinates
+    panels = empty_panels(max(LANES, SAMPLE_FLOATS // n_kept), n_kept)
+    panels[:] = np.random.RandomState(0).standard_normal(panels.shape)
+    energy = np.einsum("pij,pij->pj", panels, panels)
+    panels *= np.sqrt(n_kept / energy)[:, None]
+    dither = _draw_dither(row_code, dither_seed)
+    return _measure_alignment(row_code, dither, panels, energy.size, n_kept)
+
+
+def _measure_alignment(row_code, dither, panels, n_rows, energy):
+    """Measure it on rows of a given energy."""
+    codes = np.zeros((n_rows, row_code.n_bytes), np.uint8)
+    inner, square = row_code.encode(panels, codes, dither).T
+    return np.mean(inner**2 / np.maximum(square * energy, 1e-30))
 
 
 def _require_moderate(sizes, rows):

@@ -245,7 +245,8 @@ class NestedLatticeCode(Value):
         pairs = np.ascontiguousarray(integers.view(np.int32).transpose(0, 2, 1))
         sums = np.zeros_like(products)
         multiply_e8_runs(self.e8_parameters, codes, n_blocks, bit // 8, pairs, sums, energy)
-        products += sums * unit
+        with np.errstate(invalid="ignore"):
+            products += sums * unit
 
     @property
     def reach(self):

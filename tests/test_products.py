@@ -130,7 +130,8 @@ def test_panels_make_no_difference(center, estimator, request):
     whole = matmul(a, b.T, estimator=estimator, return_std=True)
     transposed = a.T @ b[np.arange(200) % 150]
     request.getfixturevalue("small_panels")
-    assert len(list(_products._sides(a, b._codec, FloatRows, estimator, _products.LEFT_FLOATS))) == 4
+    sides = _products._sides(a, b._codec, FloatRows, estimator, _products.LEFT_FLOATS)
+    assert len(list(sides)) == 4
     panelwise = matmul(a, b.T, estimator=estimator, return_std=True)
     for result, expected in zip(panelwise, whole, strict=True):
         assert_nearly_equal(result, expected)
