@@ -148,13 +148,15 @@ class Codec(Value):
         """Slices of rows to work on at a time."""
         return batches(n_rows, self.block_rows())
 
-    def encode(self, rows):
+    def encode(self, rows, along=None):
         """Compress a block of rows.
 
         Parameters
         ----------
         rows : ndarray of shape (n_rows, n_features)
             Rows of any real dtype.
+        along : float64 ndarray of shape (n_rows,), default=None
+            Of rows that each have had a centre of its own subtracted, the component along it.
 
         Returns
         -------
@@ -182,7 +184,10 @@ class Codec(Value):
         inner, square = self.row_code.encode(panels, packed, self.dither).T
         size = np.sqrt(square * self.n_features)
         alignment = np.divide(inner, size, out=np.zeros_like(size), where=(size > 0) & (norm > 0))
-        cosine = product * unit / self.centre_norm if self.centre_norm > 0 else product
+        if along is not None:
+            cosine = along * unit
+        else:
+            cosine = product * unit / self.centre_norm if self.centre_norm > 0 else product
         terms = self.terms.pack(norm, alignment, cosine, row_mean)
         packed[:, self.row_code.n_bytes : self.row_bytes] = terms
         return packed[:, : self.row_bytes]

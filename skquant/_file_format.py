@@ -116,6 +116,12 @@ class MappedRows:
             return np.asarray(self[:], dtype)
         return np.array(self[:], dtype, copy=copy)
 
+    def verified(self, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
+        """View the whole matrix, of which the rows between starts and stops may be used."""
+        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+            self._verify(slice(start // self._panel_rows, -(-stop // self._panel_rows)))
+        return self._rows
+
     def __reduce__(self) -> tuple:
         # The file may be gone, or another one, where the pickle is loaded.
         return np.array, (self[:],)

@@ -39,7 +39,7 @@ def count_bytes(row_code):
     return int(np.argmax(alike)) // 4 * 4
 
 
-def _count_steps(n_coordinates, n_bytes):
+def count_steps(n_coordinates, n_bytes):
     """Count the steps of 32 bits that bytes fill, and all of them."""
     byte_steps = -(-n_bytes // 4)
     return byte_steps, byte_steps - (n_bytes - n_coordinates) // 2
@@ -69,7 +69,7 @@ class IntegerQueries:
     @classmethod
     def round(cls, queries, n_bytes):
         """Round queries of shape (n_queries, n_coordinates), each by its own unit."""
-        byte_steps, n_steps = _count_steps(queries.shape[1], n_bytes)
+        byte_steps, n_steps = count_steps(queries.shape[1], n_bytes)
         peak = np.abs(queries[:, :n_bytes]).max(axis=1, initial=0.0)
         fine = queries[:, n_bytes:]
         norm = np.sqrt(np.einsum("ij,ij->i", fine, fine, dtype=np.float64))
@@ -98,7 +98,7 @@ class IntegerRows:
     """
 
     def __init__(self, n_rows, n_coordinates, n_bytes):
-        n_tiles, (_, n_steps) = -(-n_rows // LANES), _count_steps(n_coordinates, n_bytes)
+        n_tiles, (_, n_steps) = -(-n_rows // LANES), count_steps(n_coordinates, n_bytes)
         self._n_bytes = n_bytes
         self._tiles = np.empty((n_tiles, n_steps, LANES), np.int32)
         self._units = np.empty(n_tiles * LANES, np.float32)

@@ -195,7 +195,7 @@ def _unpack_float(levels):
 
 def _unpack_alignment(levels):
     """Read alignments."""
-    return _ALIGNMENTS[levels]
+    return ALIGNMENTS[levels]
 
 
 def _alignments():
@@ -205,7 +205,7 @@ def _alignments():
     return np.where(levels == 0, 0.0, np.sqrt(ratio / (1 + ratio)))
 
 
-_ALIGNMENTS = _alignments()
+ALIGNMENTS = _alignments()
 
 
 def _unpack_cosine(levels, n_bits):

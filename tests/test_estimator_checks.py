@@ -37,11 +37,15 @@ NEIGHBORS = [
     QuantizedKNeighborsRegressor(bits=2, metric="cosine", weights="distance", rescore=2),
     QuantizedNearestNeighbors(),
     QuantizedNearestNeighbors(metric="inner_product", rescore=1.5),
+    QuantizedKNeighborsClassifier(n_lists=3, n_probe=1),
+    QuantizedKNeighborsRegressor(metric="cosine", n_lists="auto"),
+    QuantizedNearestNeighbors(metric="inner_product", n_lists=2, rescore=2),
 ]
 GRAPHS = [
     QuantizedKNeighborsTransformer(),
     QuantizedKNeighborsTransformer(mode="connectivity", metric="inner_product"),
     QuantizedKNeighborsTransformer(bits=1.5, metric="cosine", rescore=3),
+    QuantizedKNeighborsTransformer(n_lists=2, n_probe=1),
 ]
 ESTIMATORS = QUANTIZERS + NEIGHBORS + GRAPHS
 

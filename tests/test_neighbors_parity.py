@@ -57,7 +57,8 @@ def test_parameters(pair, rows_of_table):
     for name in theirs:
         assert name in said
         assert (name in ours) != is_left_out(said[name])
-    assert ours - theirs == {"bits", "quantizer", "rescore", "rescore_source", "random_state"}
+    new = {"bits", "quantizer", "n_lists", "n_probe", "rescore", "rescore_source", "random_state"}
+    assert ours - theirs == new
 
 
 @every_pair
@@ -92,7 +93,7 @@ def test_attributes(pair, rows_of_table):
     for name in theirs:
         assert name in said
         assert (name in ours) != is_left_out(said[name])
-    assert ours - theirs <= {"codes_", "quantizer_", "rescore_codes_"}
+    assert ours - theirs <= {"codes_", "lists_", "quantizer_", "rescore_codes_"}
 
 
 def test_classes_and_functions(rows_of_table):

@@ -30,8 +30,16 @@ from ._nested import FEW_VECTORS, decode_blocks, encode_blocks, multiply_blocks
 from ._rows import centre_rows, gather_rows, scale_rows
 from ._terms import pack_terms, unpack_fields
 from ._tile_products import multiply_tiles
-from ._tiles import round_rows, search_tiles
+from ._tiles import round_rows, search_lists, search_tiles
 from ._top_k import update_top_k
+from ._visits import (
+    cut_pieces,
+    gather_lists,
+    rank_lists,
+    round_visits,
+    sort_visits,
+    weigh_rows,
+)
 
 HAS_INTEGERS = HAS_BYTES or VECTOR_BITS >= 256
 
@@ -56,6 +64,7 @@ __all__ = [
     "HAS_INTEGERS",
     "QUERIES",
     "centre_rows",
+    "cut_pieces",
     "decode_blocks",
     "decode_e8_blocks",
     "decode_e8_shorts",
@@ -63,17 +72,23 @@ __all__ = [
     "encode_blocks",
     "encode_e8_blocks",
     "encode_words",
+    "gather_lists",
     "gather_rows",
     "multiply_blocks",
     "multiply_e8_blocks",
     "multiply_e8_runs",
     "multiply_tiles",
     "pack_terms",
+    "rank_lists",
     "rotate",
     "rotate_back",
     "round_rows",
+    "round_visits",
     "scale_rows",
+    "search_lists",
     "search_tiles",
+    "sort_visits",
     "unpack_fields",
     "update_top_k",
+    "weigh_rows",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from ._dot import BYTE_OFFSET, QUERIES, dot_bytes, dot_shorts
-from ._top_k import push_lanes, rough_limit, rough_offsets
+from ._top_k import push_lanes, push_numbered, rough_limit, rough_offsets
 from ._vectors import (
     LANES,
     bits,
@@ -25,6 +25,8 @@ from ._vectors import (
     store,
 )  # fmt: skip
 
+# Columns of a table of pieces of lists.
+FIRST_TILE, N_ROWS, FIRST_BLOCK, N_BLOCKS = 0, 1, 2, 3
 _ROUND = 1.5 * 2.0**23  # added to a float32, it leaves the nearest integer in the low bits
 
 
@@ -149,3 +151,62 @@ def search_tiles(
                         near, products, 0, 0, row, query, w, offset, first_row, distances, indices
                     )
                     _, limit[query] = rough_limit(w, distances[query, 0], largest)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def search_lists(
+    tiles, scale, offset, numbers, pieces, queries, start, byte_steps,
+    owner, base, weight, distances, indices,
+):  # fmt: skip
+    """Take the rows of some lists into the k nearest of the queries that visit them.
+
+    The distance of the query in slot i and row j is ``base[i] + offset[j] + weight[i] * scale[j] *
+    product``. It does not depend on what else there is.
+
+    Parameters
+    ----------
+    tiles, scale, start, byte_steps
+        As in `search_tiles`.
+    offset : float64 ndarray of shape (n_tiles * LANES,)
+    numbers : int64 ndarray of shape (n_tiles * LANES,)
+        What the rows go by.
+    pieces : int64 ndarray of shape (n_pieces, at least 4)
+        Lists, or parts of them: the first tile, the number of rows, and the first of the blocks of
+        queries that visit it, and their number.
+    queries : int32 ndarray of shape (n_blocks, n_steps, QUERIES)
+    owner : int64 ndarray of shape (n_blocks * QUERIES,)
+        The query in each slot, less than 0 where there is none.
+    base, weight : float64 ndarray of shape (n_blocks * QUERIES,)
+    distances : float64 ndarray of shape (n_queries, k)
+        Heaps, the farthest first; infinite at the start. Updated.
+    indices : int64 ndarray of shape (n_queries, k)
+        Numbers in the heaps. Updated. Of equal distances the smallest numbers stay.
+    """
+    sums, products = registers(np.int32(0), QUERIES), np.empty((1, LANES), np.float32)
+    rough_offset, largest = rough_offsets(offset, len(offset))
+    inverse, limit = np.ones(len(start), np.float32), np.full(len(start), np.float32(-np.inf))
+    for piece in range(len(pieces)):
+        n_rows, first_block = pieces[piece, N_ROWS], pieces[piece, FIRST_BLOCK]
+        blocks = range(first_block, first_block + pieces[piece, N_BLOCKS])
+        for slot in range(first_block * QUERIES, blocks.stop * QUERIES):
+            if owner[slot] >= 0:
+                farthest = distances[owner[slot], 0] - base[slot]
+                inverse[slot], limit[slot] = rough_limit(weight[slot], farthest, largest)
+        for nth in range(-(-n_rows // LANES)):
+            tile, n_lanes = pieces[piece, FIRST_TILE] + nth, min(LANES, n_rows - nth * LANES)
+            row, present = tile * LANES, np.uint64(0xFFFFFFFF) >> np.uint64(LANES - n_lanes)
+            row_scale, row_offset = load(scale, row), load(rough_offset, row)
+            for block in blocks:
+                _multiply(tiles, tile, queries, block, start, byte_steps, sums)
+                for q in range(QUERIES):
+                    slot = block * QUERIES + q
+                    total = cast(sums[q], np.float32)
+                    rough = multiply_add(total, row_scale, row_offset * inverse[slot])
+                    near = lane_bits(rough < limit[slot]) & present
+                    if near != 0:
+                        query, b, w = owner[slot], base[slot], weight[slot]
+                        store(products, (0, 0), total * row_scale)
+                        push_numbered(
+                            near, products, row, b, w, offset, numbers, distances, indices, query
+                        )
+                        _, limit[slot] = rough_limit(w, distances[query, 0] - b, largest)

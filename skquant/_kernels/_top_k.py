@@ -55,6 +55,22 @@ def push_lanes(
 
 
 @inlined
+def push_numbered(near, products, row, base, weight, offset, numbers, distances, indices, query):
+    """Take the rows of some lanes, which come in any order, into a query's heap.
+
+    `near` has a bit for each of LANES rows, from `row` on, whose products start at products[0, 0]
+    and which go by their numbers.
+    """
+    while near != 0:
+        lane = lowest_bit(near)
+        near &= near - np.uint64(1)
+        distance = base + (offset[row + lane] + weight * products[0, lane])
+        number, farthest = numbers[row + lane], distances[query, 0]
+        if distance < farthest or (distance == farthest and number < indices[query, 0]):
+            _push(distances, indices, query, distance, number)
+
+
+@inlined
 def rough_limit(weight, farthest, largest):
     """Bound product + offset / weight in single precision, which can tell that most rows are far.
 

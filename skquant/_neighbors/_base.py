@@ -18,12 +18,15 @@ class QuantizedNeighborsMixin(TrainingRowsMixin):
     """Fit codes of the training rows, and find the nearest of them.
 
     An estimator that uses it has the parameters `n_neighbors`, `bits`, `metric`, `quantizer`,
-    `rescore`, `rescore_source`, `n_candidates`, `random_state` and `n_jobs`.
+    `n_lists`, `n_probe`, `rescore`, `rescore_source`, `n_candidates`, `random_state` and `n_jobs`.
 
     Attributes
     ----------
     codes_ : QuantizedMatrix of shape (`n_samples_fit_`, `n_features_in_`)
-        The compressed training rows, at unit length when ``effective_metric_ == "cosine"``.
+        The compressed training rows, at unit length when ``effective_metric_ == "cosine"``; with
+        lists, their residuals in the order in which they are stored.
+    lists_ : InvertedLists
+        The rows in their lists, where there are any.
     quantizer_ : estimator
         The fitted quantizer that made them.
     rescore_codes_ : QuantizedMatrix of shape (`n_samples_fit_`, `n_features_in_`)
@@ -167,7 +170,9 @@ class QuantizedNeighborsMixin(TrainingRowsMixin):
             count = min(max(self.n_candidates, n_found), n_rows)
             distances, indices = search_few(self.codes_, rows, queries, n_found, count, **how)
         else:
-            distances, indices = search_among(self.codes_, rows, queries, n_found, **how)
+            distances, indices = search_among(
+                self._held, rows, queries, n_found, n_probe=self._n_probe, **how
+            )
         if finer is not None:
             distances, indices = rerank(finer, queries, indices, n_neighbors, metric, self.n_jobs)
         return in_units(distances, metric), indices

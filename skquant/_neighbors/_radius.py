@@ -7,8 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import check_mode
 from ._metric import SEARCHED_AS, as_searched, from_units, in_units
-from ._radius_search import search_within
-from ._rows import row_indices
+from ._rows import row_indices, within_among
 
 _SLACK = 1e-9  # relative; rows within it are compared in the units of the metric
 
@@ -25,7 +24,8 @@ class RadiusNeighborsMixin:
         """Find the compressed rows within a radius of each query.
 
         Distances are estimated from the codes; `rescore` does not apply, because there is no
-        number of candidates.
+        number of candidates. With lists, only rows in the `n_probe` lists that a query visits are
+        found.
 
         Parameters
         ----------
@@ -122,15 +122,16 @@ class RadiusNeighborsMixin:
         if rows is not None and len(rows) == 0:
             return np.empty(0), np.empty(0, np.int64), np.zeros(len(queries), np.int64)
         limit = from_units(radius, metric)
-        distances, indices, counts = search_within(
-            self.codes_ if rows is None else self.codes_[rows],
+        distances, indices, counts = within_among(
+            self._held,
+            rows,
             as_searched(queries, metric),
             limit + _SLACK * max(abs(limit), 1),
+            n_probe=self.n_probe,
             metric=SEARCHED_AS[metric],
             n_jobs=self.n_jobs,
         )
         distances = in_units(distances, metric)
-        indices = indices if rows is None else rows[indices]
         return _keep(distances <= radius, distances, indices, counts)
 
     def _search_within_but_self(self, radius, rows):

@@ -39,6 +39,16 @@ class QuantizedKNeighborsRegressor(
         The quantizer of the training rows, with `fit` and with `compress`, which gives a
         `QuantizedMatrix`. It is cloned. None means
         ``LatticeQuantizer(bits=bits, random_state=random_state)``.
+    n_lists : int, "auto" or None, default=None
+        Number of inverted lists. k-means parts the rows, and a query is compared with those in the
+        `n_probe` lists whose centroids are nearest, by products for ``metric="inner_product"``. The
+        quantizer is then fitted to residuals, what rows are from the centroid of their list, and
+        must centre features. None makes no lists and compares with every row; "auto" makes twice
+        the root of the number of rows, or none for fewer than 4096. Rows that are too much alike
+        come in fewer lists.
+    n_probe : int, default=8
+        Lists that a query visits; more where these hold fewer rows than are asked for. From the
+        number of lists on, all rows are compared. It may be set after fitting.
     rescore : float, default=None
         Candidates for each neighbour, at least 1: the nearest ``rescore * n_neighbors`` rows by
         their codes are measured again and the nearest of them kept. None takes the order of the
@@ -64,11 +74,14 @@ class QuantizedKNeighborsRegressor(
     Attributes
     ----------
     codes_ : QuantizedMatrix of shape (`n_samples_fit_`, `n_features_in_`)
-        The compressed training rows; ``codes_.nbytes`` is what they cost.
+        The compressed training rows; ``codes_.nbytes`` is what they cost. With lists, it has their
+        residuals, in the order in which `lists_` holds them.
     effective_metric_ : str
         The metric that the codes were made for.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, when `X` had names that are all strings.
+    lists_ : InvertedLists
+        The rows in their lists, when `n_lists` was given; ``lists_.nbytes`` is what they cost.
     n_features_in_ : int
         Number of features.
     n_samples_fit_ : int
@@ -106,6 +119,8 @@ class QuantizedKNeighborsRegressor(
         weights="uniform",
         metric="euclidean",
         quantizer=None,
+        n_lists=None,
+        n_probe=8,
         rescore=None,
         rescore_source=None,
         n_candidates=None,
@@ -117,6 +132,8 @@ class QuantizedKNeighborsRegressor(
         self.weights = weights
         self.metric = metric
         self.quantizer = quantizer
+        self.n_lists = n_lists
+        self.n_probe = n_probe
         self.rescore = rescore
         self.rescore_source = rescore_source
         self.n_candidates = n_candidates

@@ -15,8 +15,9 @@ from sklearn.utils import gen_batches
 
 from .._threads import run_in_threads
 from ..quantized_matrix import QuantizedMatrix
+from ._lists import InvertedLists
 from ._metric import SEARCHED_AS, as_searched
-from ._rows import as_given, nearest
+from ._rows import as_given, nearest, reconstruct
 
 _BLOCK_FLOATS = 2**20  # 8 MB as float64
 _SAMPLE_FLOATS = 2**22  # residuals that a quantizer is fitted to
@@ -167,49 +168,67 @@ class RefinedRows:
 
     Parameters
     ----------
-    codes : QuantizedMatrix of shape (n_rows, n_features)
+    held : QuantizedMatrix or InvertedLists
         The rows.
     residual_codes : QuantizedMatrix of shape (n_rows, n_features)
-        Their residuals.
+        What these leave over.
     """
 
-    def __init__(self, codes, residual_codes):
-        self._codes = codes
+    def __init__(self, held, residual_codes):
+        self._held = held
         self._residual_codes = residual_codes
+        self._origin = held.coder.partition.origin if _has_lists(held) else held._codec.mean
 
     def take(self, rows):
         """Reconstruct some rows."""
-        return self._codes[rows].toarray() + self._residual_codes[rows].toarray()
+        return reconstruct(self._held, rows) + self._residual_codes[rows].toarray()
 
     def measure(self, queries, rows, metric):
         """Give refined estimates of distances, as `SourceRows.measure` gives exact ones."""
         unique, places = _unique(rows)
-        centred_rows, norm_square, centre_product = self._decode(unique)
-        mean = self._codes._codec.mean
-        centred = queries - mean
-        product = np.einsum("qd,qrd->qr", centred, centred_rows[places])
+        refined, square, shift = self._decode(unique)
+        centred = queries - self._origin
+        product = np.einsum("qd,qrd->qr", centred, refined[places])
         if SEARCHED_AS[metric] == "inner_product":
-            return -(product + centre_product[places] + (queries @ mean)[:, None])
-        return _inner(centred, centred)[:, None] + norm_square[places] - 2 * product
+            return -(product + shift[places] + (queries @ self._origin)[:, None])
+        return _inner(centred, centred)[:, None] + square[places] - 2 * product
 
     def _decode(self, rows):
-        """Give r̃, scaled so that products with it are estimates, ‖r‖² and ⟨r, c⟩."""
-        codes, residual_codes = self._codes[rows], self._residual_codes[rows]
-        terms, decoded = _terms_and_rows(codes)
+        """Give r̃ + c, scaled so that products with it are estimates, and what comes with them.
+
+        Here c is less the origin o, and so is q. The squared distance is ‖q‖² less twice the
+        product, plus ‖r‖² + ‖c‖² + 2⟨r̃, c⟩; and ⟨q, x⟩ is the product plus ⟨r, c + o⟩ - ⟨r̃, c⟩ +
+        ⟨c, o⟩, up to ⟨q + o, o⟩.
+        """
+        terms, decoded, centre = self._first_codes(rows)
+        residual_codes = self._residual_codes[rows]
         residual_terms, residuals = _terms_and_rows(residual_codes)
-        decoded -= codes._codec.mean
         energy, residual_mean = _inner(decoded, decoded), residual_codes._codec.mean
         product = energy + _inner(decoded, residuals) + _inner(residuals, residuals)
         product += residual_terms.centre_product - (residuals - residual_mean) @ residual_mean
         norm_square = np.square(terms.norm)
-        if not codes._codec.terms.center:  # then a row's term is ‖r̂‖, and ‖r‖ a guess
+        if not _has_lists(self._held) and not self._held._codec.terms.center:
+            # Then a row's term is ‖r̂‖, and ‖r‖ a guess.
             norm_square = energy + np.square(residual_terms.norm)
         decoded += residuals
         factor = np.divide(norm_square, product, out=np.ones(len(rows)), where=product > 0)
-        return decoded * factor[:, None], norm_square, terms.centre_product
+        decoded *= factor[:, None]
+        along = _inner(decoded, centre)
+        square = norm_square + _inner(centre, centre) + 2 * along
+        return decoded + centre, square, terms.centre_product - along + centre @ self._origin
+
+    def _first_codes(self, rows):
+        """Give the terms of rows, r̂, and c less the origin."""
+        if _has_lists(self._held):
+            coder, (lists, packed) = self._held.coder, self._held.stored(rows)
+            centre = coder.partition.centroids[lists].astype(np.float64)
+            decoded = coder.codec.decode(packed, np.float64)
+            return coder.unpack_terms(lists, packed), decoded, centre
+        terms, decoded = _terms_and_rows(self._held[rows])
+        return terms, decoded - self._origin, np.zeros((1, len(self._origin)))
 
 
-def fit_residual_quantizer(quantizer, X, codes):
+def fit_residual_quantizer(quantizer, X, held):
     """Fit a quantizer to the residuals of some evenly spaced rows.
 
     Parameters
@@ -218,7 +237,7 @@ def fit_residual_quantizer(quantizer, X, codes):
         What to fit.
     X : ndarray of shape (n_rows, n_features)
         The rows.
-    codes : QuantizedMatrix of shape (n_rows, n_features)
+    held : QuantizedMatrix or InvertedLists
         Their codes.
 
     Returns
@@ -228,10 +247,10 @@ def fit_residual_quantizer(quantizer, X, codes):
     """
     n_rows = min(len(X), max(1, _SAMPLE_FLOATS // X.shape[1]))
     rows = np.linspace(0, len(X) - 1, n_rows).astype(np.intp)
-    return quantizer.fit(X[rows] - codes[rows].toarray())
+    return quantizer.fit(X[rows] - reconstruct(held, rows))
 
 
-def compress_residuals(quantizer, X, codes):
+def compress_residuals(quantizer, X, held):
     """Compress, block by block, what the codes leave over.
 
     Parameters
@@ -240,7 +259,7 @@ def compress_residuals(quantizer, X, codes):
         As `fit_residual_quantizer` gives it.
     X : ndarray of shape (n_rows, n_features)
         The rows.
-    codes : QuantizedMatrix of shape (n_rows, n_features)
+    held : QuantizedMatrix or InvertedLists
         Their codes.
 
     Returns
@@ -250,8 +269,12 @@ def compress_residuals(quantizer, X, codes):
     """
     blocks = gen_batches(len(X), max(1, _BLOCK_FLOATS // X.shape[1]))
     return QuantizedMatrix.concatenate(
-        [quantizer.compress(X[rows] - codes[rows].toarray()) for rows in blocks]
+        [quantizer.compress(X[rows] - reconstruct(held, rows)) for rows in blocks]
     )
+
+
+def _has_lists(held):
+    return isinstance(held, InvertedLists)
 
 
 def _as_float64(rows):

@@ -4,6 +4,9 @@ import numpy as np
 from sklearn.utils import gen_batches
 
 from ..quantized_matrix import QuantizedMatrix
+from . import _list_search
+from ._lists import InvertedLists
+from ._radius_search import search_within
 from ._search import search
 from ._slabs import concatenate_apart, lies_apart
 
@@ -17,18 +20,18 @@ def join_chunks(chunks):
 
     Parameters
     ----------
-    chunks : list of QuantizedMatrix or of ndarray
+    chunks : list of QuantizedMatrix, of InvertedLists or of ndarray
         At least one chunk.
 
     Returns
     -------
-    chunk : QuantizedMatrix or ndarray
+    chunk : QuantizedMatrix, InvertedLists or ndarray
         The joined chunks, now the only item of the list.
     """
     if len(chunks) > 1:
-        join = np.concatenate
-        if isinstance(chunks[0], QuantizedMatrix):
-            join = concatenate_apart if lies_apart(chunks[0]) else QuantizedMatrix.concatenate
+        join = getattr(type(chunks[0]), "concatenate", np.concatenate)
+        if isinstance(chunks[0], QuantizedMatrix) and lies_apart(chunks[0]):
+            join = concatenate_apart
         chunks[:] = [join(chunks)]
     return chunks[0]
 
@@ -38,6 +41,22 @@ def keep_rows(chunk, kept):
     if isinstance(chunk, QuantizedMatrix) and lies_apart(chunk):
         return QuantizedMatrix(chunk._codec, chunk._rows.take(np.flatnonzero(kept)), chunk.dtype)
     return chunk[kept]
+
+
+def reconstruct(held, rows):
+    """Decode some training rows.
+
+    Parameters
+    ----------
+    held : QuantizedMatrix or InvertedLists
+        The rows.
+    rows : slice or intp ndarray of shape (n_chosen,)
+
+    Returns
+    -------
+    ndarray of shape (n_chosen, n_features)
+    """
+    return held.take(rows) if isinstance(held, InvertedLists) else held[rows].toarray()
 
 
 def row_indices(selection, n_rows, name):
@@ -102,35 +121,63 @@ def as_given(indices, removed):
     return indices + np.searchsorted(left_before, indices, side="right")
 
 
-def search_among(codes, rows, queries, k, *, metric, n_jobs):
+def search_among(held, rows, queries, k, *, n_probe, metric, n_jobs):
     """Find the k nearest of some of the compressed rows.
 
     Parameters
     ----------
-    codes : QuantizedMatrix of shape (n_rows, n_features)
+    held : QuantizedMatrix or InvertedLists
         All rows.
     rows : intp ndarray of shape (n_chosen,), or None
         Ascending indices of the rows to choose from; None means all.
-    queries, k, metric, n_jobs
-        As `search` takes them.
+    queries, k, n_probe, metric, n_jobs
+        As the searches take them; only lists have an `n_probe`.
 
     Returns
     -------
     distances, indices : ndarray of shape (n_queries, k)
-        As `search` gives them; indices count all rows.
+        As the searches give them; indices count all rows.
     """
+    if isinstance(held, InvertedLists):
+        some = held if rows is None else held.among(rows)
+        return _list_search.search(some, queries, k, n_probe, metric=metric, n_jobs=n_jobs)
     if rows is None:
-        return search(codes, queries, k, metric=metric, n_jobs=n_jobs)
+        return search(held, queries, k, metric=metric, n_jobs=n_jobs)
     distances, indices = np.empty((len(queries), 0)), np.empty((len(queries), 0), np.intp)
     for part in gen_batches(len(rows), _SUBSET_ROWS):
         chosen = rows[part]
         found, places = search(
-            codes[chosen], queries, min(k, len(chosen)), metric=metric, n_jobs=n_jobs
+            held[chosen], queries, min(k, len(chosen)), metric=metric, n_jobs=n_jobs
         )
         distances = np.concatenate([distances, found], axis=1)
         indices = np.concatenate([indices, chosen[places]], axis=1)
         distances, indices = nearest(distances, indices, k)
     return distances, indices
+
+
+def within_among(held, rows, queries, limit, *, n_probe, metric, n_jobs):
+    """Find those of some of the compressed rows that are within a limit of each query.
+
+    Parameters
+    ----------
+    held, rows
+        As `search_among` takes them.
+    queries, limit, n_probe, metric, n_jobs
+        As the searches take them; only lists have an `n_probe`.
+
+    Returns
+    -------
+    distances, indices, counts : ndarray
+        As `search_within` gives them; indices count all rows.
+    """
+    if isinstance(held, InvertedLists):
+        some = held if rows is None else held.among(rows)
+        return _list_search.search_within(
+            some, queries, limit, n_probe, metric=metric, n_jobs=n_jobs
+        )
+    some = held if rows is None else held[rows]
+    distances, indices, counts = search_within(some, queries, limit, metric=metric, n_jobs=n_jobs)
+    return distances, indices if rows is None else rows[indices], counts
 
 
 def nearest(distances, indices, k):

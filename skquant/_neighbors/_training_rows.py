@@ -10,9 +10,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._lattice_quantizer import LatticeQuantizer
 from .._sklearn_compat import HasMethods, Interval, StrOptions
+from ._lists import InvertedLists, ListCoder
 from ._metric import SEARCHED_AS, as_searched
+from ._partition import choose_n_lists, learn_partition
 from ._rescore import RefinedRows, SourceRows, compress_residuals, fit_residual_quantizer
-from ._rows import as_given, join_chunks, keep_rows, row_indices
+from ._rows import as_given, join_chunks, keep_rows, reconstruct, row_indices
 from ._slabs import compress_apart, lies_apart
 
 _BLOCK_FLOATS = 2**20  # in rows that are decoded at once: 8 MB as float64
@@ -30,6 +32,8 @@ class TrainingRowsMixin:
         "bits": [Interval(Real, 0, None, closed="neither")],
         "metric": [StrOptions(set(SEARCHED_AS))],
         "quantizer": [HasMethods(["fit", "compress"]), None],
+        "n_lists": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
+        "n_probe": [Interval(Integral, 1, None, closed="left")],
         "rescore": [Interval(Real, 1, None, closed="left"), None],
         "rescore_source": [str, os.PathLike, None],
         "n_candidates": [Interval(Integral, 1, None, closed="left"), None],
@@ -38,8 +42,24 @@ class TrainingRowsMixin:
 
     @property
     def codes_(self):
-        """The compressed training rows, a `QuantizedMatrix`."""
+        """The compressed training rows, a `QuantizedMatrix`; with lists, that of residuals."""
+        return self._held.codes if self._has_lists else self._held
+
+    @property
+    def lists_(self):
+        """The rows in their lists, an `InvertedLists`."""
+        if not self._has_lists:
+            raise AttributeError("There are no lists_: the estimator was fitted without n_lists.")
+        return self._held
+
+    @property
+    def _held(self):
+        """What holds the rows: a `QuantizedMatrix` or `InvertedLists`."""
         return join_chunks(self._code_chunks)
+
+    @property
+    def _has_lists(self):
+        return isinstance(self._code_chunks[0], InvertedLists)
 
     @property
     def rescore_codes_(self):
@@ -96,11 +116,27 @@ class TrainingRowsMixin:
         For the cosine metric this takes one more float32 matrix of the shape of X while it runs,
         because a quantizer fits on all rows at once; the other metrics take none.
         """
+        n_lists = choose_n_lists(self.n_lists, len(X))
         if self._reads_source:
             SourceRows(self.rescore_source, len(X), X.shape[1]).require(X, 0)
         self._check_n_candidates()
+        if n_lists and self.n_candidates is not None:
+            raise ValueError("n_candidates cannot be used with n_lists: lists have no coarse layer.")
         X = as_searched(X, self.metric, np.float32)
-        quantizer = self._make_quantizer().fit(X)
+        quantizer = self._make_quantizer()
+        held = self._fit_lists(X, quantizer, n_lists) if n_lists else self._fit_matrix(X, quantizer)
+        residual_quantizer, residual_chunks = None, []
+        if self.rescore is not None and not self._reads_source:
+            residual_quantizer = self._fit_residual_quantizer(X, held)
+            residual_chunks = [compress_residuals(residual_quantizer, X, held)]
+        self.effective_metric_ = self.metric
+        self.quantizer_, self._residual_quantizer = quantizer, residual_quantizer
+        self.n_samples_fit_ = len(X)
+        self._code_chunks, self._residual_chunks = [held], residual_chunks
+        self._removed = np.empty(0, np.intp)
+
+    def _fit_matrix(self, X, quantizer):
+        quantizer.fit(X)
         if self.n_candidates is None:
             codes = quantizer.compress(X)
         else:
@@ -109,32 +145,31 @@ class TrainingRowsMixin:
             raise ValueError(
                 'quantizer must not have center="rows": a search takes one centre for all rows.'
             )
-        residual_quantizer, residual_chunks = None, []
-        if self.rescore is not None and not self._reads_source:
-            residual_quantizer = self._fit_residual_quantizer(X, codes)
-            residual_chunks = [compress_residuals(residual_quantizer, X, codes)]
-        self.effective_metric_ = self.metric
-        self.quantizer_, self._residual_quantizer = quantizer, residual_quantizer
-        self.n_samples_fit_ = len(X)
-        self._code_chunks, self._residual_chunks = [codes], residual_chunks
-        self._removed = np.empty(0, np.intp)
+        return codes
+
+    def _fit_lists(self, X, quantizer, n_lists):
+        partition = learn_partition(X, n_lists, self.random_state)
+        coder = ListCoder.fit(X, partition, quantizer, SEARCHED_AS[self.metric])
+        return InvertedLists.encode(coder, X, self.n_jobs)
 
     def _add_codes(self, X):
-        """Hold the codes of more rows, made by the quantizer that is already fitted."""
+        """Hold the codes of more rows, made as those that are there."""
         if self._reads_source:
             n_given = self.n_samples_fit_ + len(self._removed)
             SourceRows(self.rescore_source, n_given + len(X), X.shape[1]).require(X, n_given)
         X = as_searched(X, self.effective_metric_, np.float32)
-        codes = self._compress_more(X)
+        held = self._compress_more(X)
         if self._residual_chunks:
-            residual_codes = compress_residuals(self._residual_quantizer, X, codes)
+            residual_codes = compress_residuals(self._residual_quantizer, X, held)
             self._residual_chunks.append(residual_codes)
-        self._code_chunks.append(codes)
+        self._code_chunks.append(held)
         self.n_samples_fit_ += len(X)
 
     def _compress_more(self, X):
         """Give the codes of more rows, in the form in which the metric searches them."""
         codes = self._code_chunks[0]
+        if self._has_lists:
+            return InvertedLists.encode(codes.coder, X, self.n_jobs)
         if not lies_apart(codes):
             return self.quantizer_.compress(X)
         metric = SEARCHED_AS[self.effective_metric_]
@@ -169,13 +204,13 @@ class TrainingRowsMixin:
             quantizer.set_params(random_state=self.random_state)
         return quantizer
 
-    def _fit_residual_quantizer(self, X, codes):
+    def _fit_residual_quantizer(self, X, held):
         quantizer = self._make_quantizer()
         if hasattr(quantizer, "random_state"):
             # In the coordinates of the first code, its errors are least like Gaussian noise.
             seed = check_random_state(quantizer.random_state).randint(np.iinfo(np.int32).max)
             quantizer.set_params(random_state=seed)
-        return fit_residual_quantizer(quantizer, X, codes)
+        return fit_residual_quantizer(quantizer, X, held)
 
     @property
     def _reads_source(self):
@@ -193,7 +228,7 @@ class TrainingRowsMixin:
                 "rescore without rescore_source needs codes that are made while fitting: "
                 "fit again, or set rescore_source."
             )
-        return RefinedRows(self.codes_, self.rescore_codes_)
+        return RefinedRows(self._held, self.rescore_codes_)
 
     def _training_blocks(self):
         """Yield the training rows as well as they are known: a slice, and its rows."""
@@ -201,6 +236,6 @@ class TrainingRowsMixin:
         block_rows = max(1, _BLOCK_FLOATS // self.codes_.shape[1])
         for block in gen_batches(self.n_samples_fit_, block_rows):
             if finer is None:
-                yield block, self.codes_[block].toarray()
+                yield block, reconstruct(self._held, block)
             else:
                 yield block, finer.take(np.arange(block.start, block.stop))

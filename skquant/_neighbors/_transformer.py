@@ -40,6 +40,16 @@ class QuantizedKNeighborsTransformer(
         The quantizer of the training rows, with `fit` and with `compress`, which gives a
         `QuantizedMatrix`. It is cloned. None means
         ``LatticeQuantizer(bits=bits, random_state=random_state)``.
+    n_lists : int, "auto" or None, default=None
+        Number of inverted lists. k-means parts the rows, and a query is compared with those in the
+        `n_probe` lists whose centroids are nearest, by products for ``metric="inner_product"``. The
+        quantizer is then fitted to residuals, what rows are from the centroid of their list, and
+        must centre features. None makes no lists and compares with every row; "auto" makes twice
+        the root of the number of rows, or none for fewer than 4096. Rows that are too much alike
+        come in fewer lists.
+    n_probe : int, default=8
+        Lists that a query visits; more where these hold fewer rows than are asked for. From the
+        number of lists on, all rows are compared. It may be set after fitting.
     rescore : float, default=None
         Candidates for each neighbour, at least 1: the nearest ``rescore * n_neighbors`` rows by
         their codes are measured again and the nearest of them kept. None takes the order of the
@@ -65,11 +75,14 @@ class QuantizedKNeighborsTransformer(
     Attributes
     ----------
     codes_ : QuantizedMatrix of shape (`n_samples_fit_`, `n_features_in_`)
-        The compressed training rows; ``codes_.nbytes`` is what they cost.
+        The compressed training rows; ``codes_.nbytes`` is what they cost. With lists, it has their
+        residuals, in the order in which `lists_` holds them.
     effective_metric_ : str
         The metric that the codes were made for.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, when `X` had names that are all strings.
+    lists_ : InvertedLists
+        The rows in their lists, when `n_lists` was given; ``lists_.nbytes`` is what they cost.
     n_features_in_ : int
         Number of features.
     n_samples_fit_ : int
@@ -122,6 +135,8 @@ class QuantizedKNeighborsTransformer(
         bits=4.0,
         metric="euclidean",
         quantizer=None,
+        n_lists=None,
+        n_probe=8,
         rescore=None,
         rescore_source=None,
         n_candidates=None,
@@ -133,6 +148,8 @@ class QuantizedKNeighborsTransformer(
         self.bits = bits
         self.metric = metric
         self.quantizer = quantizer
+        self.n_lists = n_lists
+        self.n_probe = n_probe
         self.rescore = rescore
         self.rescore_source = rescore_source
         self.n_candidates = n_candidates
@@ -235,7 +252,7 @@ class QuantizedKNeighborsTransformer(
     def _put_same_code_first(self, X, distances, indices):
         """Put training rows that have the code of the query before all others, at distance zero."""
         X = as_searched(X, self.effective_metric_, np.float32)
-        own_codes, codes = self._compress_more(X)._rows[:], self.codes_._rows
+        own_codes, codes = self._codes_of_queries(X), self._codes_in_order()
         own = _find_codes(own_codes, codes)
         missing = (own >= 0) & (indices != own[:, None]).all(axis=1)
         indices[missing, -1] = own[missing]
@@ -247,12 +264,29 @@ class QuantizedKNeighborsTransformer(
             for array in (distances, indices):
                 array[block] = np.take_along_axis(array[block], order, axis=1)
 
+    def _codes_of_queries(self, X):
+        """Code queries as training rows were, (n_queries, bytes)."""
+        if self._has_lists:
+            return _with_lists(*self._held.coder.encode(X, self.n_jobs))
+        return self._compress_more(X)._rows[:]
+
+    def _codes_in_order(self):
+        """Give the codes of the training rows in the order of their numbers; with lists, a copy."""
+        if self._has_lists:
+            return _with_lists(*self._held.stored(np.arange(self.n_samples_fit_)))
+        return self.codes_._rows
+
     def _check_mode_suits_metric(self, metric):
         if self.mode == "distance" and metric == "inner_product":
             raise ValueError(
                 'mode="distance" cannot be used with metric="inner_product": negated products are '
                 "no distances, and a precomputed graph must not hold negative ones."
             )
+
+
+def _with_lists(lists, codes):
+    """Put the list of each row before its code."""
+    return np.hstack([lists.astype("<u4")[:, None].view(np.uint8), codes])
 
 
 def _find_codes(wanted, codes):
