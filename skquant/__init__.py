@@ -5,6 +5,7 @@ from importlib import import_module
 from . import lattices, metrics, theory
 from ._lattice_quantizer import LatticeQuantizer
 from ._neighbors import (
+    InvertedLists,
     QuantizedKNeighborsClassifier,
     QuantizedKNeighborsRegressor,
     QuantizedKNeighborsTransformer,
@@ -17,6 +18,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CompressionReport",
+    "InvertedLists",
     "LatticeQuantizer",
     "LowRankLowPrecisionCompressor",  # noqa: F822
     "LowRankLowPrecisionMatrix",  # noqa: F822

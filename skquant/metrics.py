@@ -4,6 +4,7 @@ The scorers are callables ``scorer(estimator, X, y=None)``, as the `scoring` of 
 searches takes them; `within_bit_budget` makes a callable for their `refit`.
 """
 
+from copy import copy
 from functools import partial
 from numbers import Real
 
@@ -12,7 +13,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["bits_scorer", "neighbor_recall", "nmse_scorer", "within_bit_budget"]
+from ._neighbors._metric import SEARCHED_AS, as_searched
+
+__all__ = ["bits_scorer", "neighbor_recall", "nmse_scorer", "probe_recall", "within_bit_budget"]
 
 # Floats in a block of rows whose squares are summed at once: 8 MB as float64.
 _BLOCK_FLOATS = 2**20
@@ -301,3 +304,103 @@ def _reconstructing_part(estimator):
         ]
         raise ValueError(f"nmse_scorer needs inverse_transform of: {', '.join(one_way)}.")
     return part
+
+
+def probe_recall(search, X, *, rows=None, n_probes=None, n_neighbors=None):
+    """Report what a search in lists finds, for several numbers of lists that a query visits.
+
+    Parameters
+    ----------
+    search : estimator
+        A fitted neighbour estimator with lists (`n_lists`). It is left as it is.
+    X : array-like of shape (n_queries, n_features)
+        Queries like those to come, and not among the training rows.
+    rows : array-like of shape (n_samples_fit, n_features), default=None
+        The training rows, as the estimator holds them. The truth is then what a search of the
+        floats by brute force finds, so that recall counts both what the lists and what the codes
+        miss. None compares with what `search` itself finds in all lists, which leaves the codes
+        aside.
+    n_probes : array-like of int, default=None
+        Numbers of lists. None means the powers of two, and all lists.
+    n_neighbors : int, default=None
+        Neighbours of a query; None means that of `search`.
+
+    Returns
+    -------
+    report : dict
+        Arrays of one length, to be read as the columns of a table: "n_probe", ascending; "recall",
+        the share of the true neighbours that are found; and "scanned", the share of the rows that a
+        query is compared with on average, which is about in proportion to the time of a search.
+
+    Raises
+    ------
+    NotFittedError
+        If `search` is not fitted.
+    ValueError
+        If `search` has no lists, `n_probes` holds what is no positive integer, or `rows` are not as
+        many as the training rows; and as `kneighbors` does.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skquant import QuantizedNearestNeighbors
+    >>> from skquant.metrics import probe_recall
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> search = QuantizedNearestNeighbors(10, n_lists=40, random_state=0).fit(X[:1500])
+    >>> report = probe_recall(search, X[1500:], rows=X[:1500], n_probes=[1, 4, 40])
+    >>> report["n_probe"]
+    array([ 1,  4, 40])
+    >>> bool(report["recall"][0] < 0.8 < 0.9 < report["recall"][1] < report["recall"][2])
+    True
+    >>> bool(report["scanned"][1] < 0.2 and report["scanned"][2] == 1)
+    True
+    """
+    check_is_fitted(search)
+    lists = getattr(search, "lists_", None)
+    if lists is None:
+        raise ValueError("search has no lists: fit it with n_lists.")
+    n_neighbors = search.n_neighbors if n_neighbors is None else n_neighbors
+    n_probes = _check_n_probes(n_probes, lists.n_lists)
+    truth = _with_n_probe(search, lists.n_lists).kneighbors(X, n_neighbors, False)
+    if rows is not None:
+        truth = _nearest_floats(search, rows, X, n_neighbors)
+    recall, scanned = np.empty(len(n_probes)), np.empty(len(n_probes))
+    for i, n_probe in enumerate(n_probes):
+        some = _with_n_probe(search, int(n_probe))
+        found = some.kneighbors(X, n_neighbors, False)
+        recall[i], scanned[i] = neighbor_recall(truth, found), some._share_scanned(X, n_neighbors)
+    return {"n_probe": n_probes, "recall": recall, "scanned": scanned}
+
+
+def _check_n_probes(n_probes, n_lists):
+    """Give different numbers of lists, ascending."""
+    if n_probes is None:
+        n_probes = [*(2**i for i in range((n_lists - 1).bit_length())), n_lists]
+    n_probes = np.atleast_1d(np.asarray(n_probes))
+    if n_probes.ndim != 1 or n_probes.dtype.kind not in "iu" or (n_probes < 1).any():
+        raise ValueError(f"n_probes must be positive integers, got {n_probes!r}.")
+    return np.unique(n_probes)
+
+
+def _with_n_probe(search, n_probe):
+    """Give the same fitted search with another `n_probe`."""
+    return copy(search).set_params(n_probe=n_probe)
+
+
+def _nearest_floats(search, rows, X, n_neighbors):
+    """Find the nearest of the rows themselves, in blocks of queries."""
+    rows, X = check_array(rows), check_array(X)
+    if len(rows) != search.n_samples_fit_:
+        raise ValueError(
+            f"rows must be the training rows, of which there are {search.n_samples_fit_}, "
+            f"got {len(rows)}."
+        )
+    metric, found = search.effective_metric_, []
+    rows = as_searched(rows, metric)
+    squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
+    for block in gen_batches(len(X), max(1, _BLOCK_FLOATS // len(rows))):
+        distances = -(as_searched(X[block], metric) @ rows.T)
+        if SEARCHED_AS[metric] == "sqeuclidean":
+            distances = squares + 2 * distances
+        found.append(np.argpartition(distances, n_neighbors - 1, axis=1)[:, :n_neighbors])
+    return np.concatenate(found)

@@ -7,6 +7,7 @@ from scipy.sparse import csr_array
 from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn_compat import Interval, follow_sparse_interface, validate_data
+from ._list_search import count_scanned
 from ._metric import SEARCHED_AS, as_searched, in_units
 from ._rescore import rerank
 from ._rows import row_indices, search_among
@@ -176,6 +177,13 @@ class QuantizedNeighborsMixin(TrainingRowsMixin):
         if finer is not None:
             distances, indices = rerank(finer, queries, indices, n_neighbors, metric, self.n_jobs)
         return in_units(distances, metric), indices
+
+    def _share_scanned(self, X, n_neighbors):
+        """Give the share of the rows in lists that a query is compared with on average."""
+        queries = as_searched(self._validate_queries(X), self.effective_metric_)
+        metric = SEARCHED_AS[self.effective_metric_]
+        n_scanned = count_scanned(self.lists_, queries, n_neighbors, self._n_probe, metric=metric)
+        return n_scanned / (len(queries) * self.n_samples_fit_)
 
     def _search_leave_one_out(self, n_neighbors, subset):
         """Search the training rows block by block, leaving each row out of its result."""

@@ -140,6 +140,13 @@ def search_within(lists, queries, limit, n_probe, *, metric, n_jobs=None):
     return distances[order], indices[order], np.bincount(owners, minlength=len(queries))
 
 
+def count_scanned(lists, queries, k, n_probe, *, metric):
+    """Count the pairs of a query and a row that `search` compares."""
+    centred = lists.coder.partition.centred(queries)
+    _, _, first_visit = plan_visits(lists, centred, k, n_probe, metric)
+    return int(np.diff(first_visit) @ lists.sizes)
+
+
 class _Scan:
     """All that a search in lists reads.
 

@@ -9,24 +9,30 @@ where ‖r‖² and ⟨r, C⟩ are row terms, what concerns q and C alone is com
 only ⟨q - C, r⟩ is estimated. A distance takes no ⟨r, C⟩, so it is not stored for one.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from sklearn.utils import gen_batches
 
+from .. import _file_format
 from .._codec import Codec
+from .._codec_file import codec_from_file, codec_to_file
 from .._integer_products import count_bytes
 from .._row_terms import TermLayout
 from .._threads import run_in_threads, single_threaded_blas
+from .._value import Value
 from ..quantized_matrix import QuantizedMatrix
+from ._metric import SEARCHED_AS
 from ._partition import PANEL_ROWS, Partition
+
+KIND = "InvertedLists"
 
 _SAMPLE_FLOATS = 2**22  # residuals that a quantizer is fitted to
 
 
 @dataclass(frozen=True, eq=False)
-class ListCoder:
+class ListCoder(Value):
     """How rows come into lists.
 
     Parameters
@@ -35,10 +41,13 @@ class ListCoder:
         Where the lists are.
     codec : Codec
         How residuals are compressed; its own mean is zero.
+    metric : str
+        The metric of the estimator that the rows are for.
     """
 
     partition: Partition
     codec: Codec
+    metric: str
 
     @classmethod
     def fit(cls, X, partition, quantizer, metric):
@@ -50,8 +59,8 @@ class ListCoder:
         partition : Partition
         quantizer : estimator
             Fitted here.
-        metric : {"sqeuclidean", "inner_product"}
-            What a search will minimise.
+        metric : str
+            The metric of the estimator.
 
         Raises
         ------
@@ -71,13 +80,14 @@ class ListCoder:
             )
         spread = np.sqrt(np.einsum("ij,ij->", rows, rows, dtype=np.float64) / n_rows)
         ratio = 0.0
-        if metric == "inner_product" and spread > 0:
+        if SEARCHED_AS[metric] == "inner_product" and spread > 0:
             ratio = np.sqrt(np.mean(np.square(partition.centres).sum(axis=1))) / spread
         kept = codec.row_code.n_coordinates / codec.n_features
         distortion = 1 - kept * (1 - min(codec.row_code.distortion, 1))
         terms = TermLayout.choose("features", codec.n_features, distortion, ratio)
         terms = replace(terms, gaussian_alignment=codec.terms.gaussian_alignment)
-        return cls(partition, replace(codec, mean=np.zeros(codec.n_features), terms=terms))
+        codec = replace(codec, mean=np.zeros(codec.n_features), terms=terms)
+        return cls(partition, codec, metric)
 
     @cached_property
     def coordinates(self):
@@ -93,10 +103,6 @@ class ListCoder:
     def centre_norms(self):
         """‖C‖ of each list."""
         return np.linalg.norm(self.partition.centres, axis=1)
-
-    def __getstate__(self):
-        """Leave what can be computed again out of pickles."""
-        return {"partition": self.partition, "codec": self.codec}
 
     def encode(self, X, n_jobs=None):
         """Find the list of each row and compress its residual.
@@ -152,20 +158,43 @@ class ListCoder:
         return partition + self.coordinates.nbytes + self.centre_norms.nbytes + self.codec.nbytes
 
 
-@dataclass(frozen=True, eq=False)
-class InvertedLists:
-    """Compressed rows, stored list by list.
+@dataclass(frozen=True, eq=False, repr=False)
+class InvertedLists(Value):
+    """Compressed rows, stored list by list: what a neighbour estimator with `n_lists` searches.
+
+    It is the attribute `lists_` of such an estimator. Immutable and picklable.
 
     Parameters
     ----------
     coder : ListCoder
-        Lists and codec.
+        How rows came into lists.
     codes : QuantizedMatrix of shape (n_rows, n_features)
         The residuals of the rows, the rows of a list side by side.
     starts : int64 ndarray of shape (n_lists + 1,)
         Where the rows of each list start, and where the last ends.
     numbers : int32 or int64 ndarray of shape (n_rows,)
         Which training row each is; ascending within a list.
+
+    See Also
+    --------
+    QuantizedNearestNeighbors.from_lists : Search them, for example after `load`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from sklearn.datasets import load_digits
+    >>> from skquant import InvertedLists, QuantizedNearestNeighbors
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> search = QuantizedNearestNeighbors(n_lists=40, random_state=0).fit(X)
+    >>> search.lists_
+    <InvertedLists of 1797 rows in 40 lists, 4.5 bits an entry, 94 kB>
+    >>> with TemporaryDirectory() as folder:
+    ...     search.lists_.save(Path(folder) / "digits.skq")
+    ...     lists = InvertedLists.load(Path(folder) / "digits.skq")
+    >>> other = QuantizedNearestNeighbors.from_lists(lists, n_neighbors=3)
+    >>> other.kneighbors(X[:2], return_distance=False)[:, 0]
+    array([0, 1])
     """
 
     coder: ListCoder
@@ -206,9 +235,36 @@ class InvertedLists:
     def __len__(self):
         return len(self.numbers)
 
-    def __getstate__(self):
-        """Leave what can be computed again out of pickles."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+    def __repr__(self):
+        return (
+            f"<InvertedLists of {len(self)} rows in {self.n_lists} lists, "
+            f"{self.codes.bits_per_entry:.4g} bits an entry, {self.nbytes / 1000:,.0f} kB>"
+        )
+
+    @property
+    def n_lists(self):
+        """The number of lists."""
+        return len(self.coder.partition)
+
+    @property
+    def metric(self):
+        """The metric that the rows are for."""
+        return self.coder.metric
+
+    @property
+    def centroids(self):
+        """The centroid of each list, (n_lists, n_features), float64."""
+        return self.coder.partition.centres
+
+    @property
+    def nbytes(self):
+        """Bytes held: codes and numbers of rows, starts of lists, centroids and the codec."""
+        return self.rows_nbytes + self.starts.nbytes + self.coder.nbytes
+
+    @property
+    def rows_nbytes(self):
+        """The part of `nbytes` that grows with the rows: their codes, terms and numbers."""
+        return self.codes._rows.nbytes + self.numbers.nbytes
 
     @property
     def sizes(self):
@@ -218,7 +274,7 @@ class InvertedLists:
     @property
     def list_of(self):
         """The list of each stored row."""
-        return np.repeat(np.arange(len(self.starts) - 1), self.sizes)
+        return np.repeat(np.arange(self.n_lists), self.sizes)
 
     @cached_property
     def places(self):
@@ -250,3 +306,87 @@ class InvertedLists:
         some = self.among(kept)
         renumbered = np.cumsum(kept) - 1
         return replace(some, numbers=renumbered[some.numbers].astype(some.numbers.dtype))
+
+    def save(self, path):
+        """Write the lists to a file, atomically; the docs specify the format.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file; one that exists is replaced.
+        """
+        codec, partition = self.coder.codec, self.coder.partition
+        meta = {
+            "codec": codec_to_file(codec),
+            "dtype": self.codes.dtype.name,
+            "metric": self.metric,
+        }
+        arrays = {
+            **codec.arrays,
+            "origin": partition.origin,
+            "centroids": partition.centroids,
+            "starts": self.starts,
+            "numbers": self.numbers,
+            "rows": self.codes._rows,
+        }
+        _file_format.write(path, KIND, meta, arrays)
+
+    @classmethod
+    def load(cls, path, mmap=False, *, lattice=None):
+        """Read lists from a file that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file.
+        mmap : bool, default=False
+            Whether to map the compressed rows into memory instead of reading them. A search reads
+            the lists that it visits, and each part of the file is verified before its first use.
+        lattice : lattice object, default=None
+            The lattice, where the rows were compressed with one of the user's own.
+
+        Returns
+        -------
+        InvertedLists
+
+        Raises
+        ------
+        ValueError
+            If the file is of another format, damaged or truncated, or needs `lattice`.
+        """
+        meta, arrays = _file_format.read(path, KIND, mmap=mmap)
+        try:
+            return cls._from_file(meta, arrays, lattice)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    @classmethod
+    def _from_file(cls, meta, arrays, lattice):
+        """Build lists from the content of a file, every value checked."""
+        rows = arrays.pop("rows")
+        # The others are small, or needed as a whole: read them in.
+        arrays = {name: np.asarray(array) for name, array in arrays.items()}
+        _require(rows.dtype == np.uint8 and rows.ndim == 2, "rows")
+        codec = codec_from_file(meta["codec"], arrays, rows.shape[1], lattice)
+        _require(codec.terms.center == "features" and not codec.mean.any(), "codec")
+        _require(meta["metric"] in SEARCHED_AS, "metric")
+        origin, centroids = arrays["origin"], arrays["centroids"]
+        _require(_is_finite(origin, np.float64, (codec.n_features,)), "origin")
+        _require(_is_finite(centroids, np.float32, (len(centroids), codec.n_features)), "centroids")
+        starts, numbers, n_rows = arrays["starts"], arrays["numbers"], len(rows)
+        _require(starts.dtype == np.int64 and starts.shape == (len(centroids) + 1,), "starts")
+        in_order = starts[0] == 0 and starts[-1] == n_rows and (np.diff(starts) >= 0).all()
+        _require(bool(in_order), "starts")
+        _require(numbers.dtype in (np.int32, np.int64) and numbers.shape == (n_rows,), "numbers")
+        _require(np.array_equal(np.sort(numbers), np.arange(n_rows)), "numbers")
+        coder = ListCoder(Partition(origin, centroids), codec, meta["metric"])
+        return cls(coder, QuantizedMatrix(codec, rows, meta["dtype"]), starts, numbers)
+
+
+def _is_finite(array, dtype, shape):
+    return array.dtype == dtype and array.shape == shape and bool(np.isfinite(array).all())
+
+
+def _require(condition, name):
+    if not condition:
+        raise ValueError(f"the {name} of the lists are impossible")

@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, gen_batches
 
 from .._kernels._dispatch import rank_lists
+from .._value import Value
 
 FEWEST_ROWS = 4096  # for which "auto" makes lists
 ROWS_A_LIST = 64  # that centroids are learned from
@@ -25,7 +26,7 @@ _SAMPLE_FLOATS = 2**24  # 64 MB
 
 
 @dataclass(frozen=True, eq=False)
-class Partition:
+class Partition(Value):
     """Lists by their centroids: a row is in the list of the nearest one.
 
     Parameters
@@ -110,10 +111,6 @@ class Partition:
     @cached_property
     def _origin_products(self):
         return self.centroids @ self.origin
-
-    def __getstate__(self):
-        """Leave what can be computed again out of pickles."""
-        return {"origin": self.origin, "centroids": self.centroids}
 
 
 def choose_n_lists(n_lists, n_rows):

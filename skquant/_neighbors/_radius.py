@@ -127,7 +127,7 @@ class RadiusNeighborsMixin:
             rows,
             as_searched(queries, metric),
             limit + _SLACK * max(abs(limit), 1),
-            n_probe=self.n_probe,
+            n_probe=self._n_probe,
             metric=SEARCHED_AS[metric],
             n_jobs=self.n_jobs,
         )

@@ -5,7 +5,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import check_random_state, check_scalar, gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from .._lattice_quantizer import LatticeQuantizer
@@ -56,6 +56,11 @@ class TrainingRowsMixin:
     def _held(self):
         """What holds the rows: a `QuantizedMatrix` or `InvertedLists`."""
         return join_chunks(self._code_chunks)
+
+    @property
+    def _n_probe(self):
+        """`n_probe`, which may have been set after fitting."""
+        return check_scalar(self.n_probe, "n_probe", Integral, min_val=1)
 
     @property
     def _has_lists(self):
@@ -121,7 +126,7 @@ class TrainingRowsMixin:
             SourceRows(self.rescore_source, len(X), X.shape[1]).require(X, 0)
         self._check_n_candidates()
         if n_lists and self.n_candidates is not None:
-            raise ValueError("n_candidates cannot be used with n_lists: lists have no coarse layer.")
+            raise ValueError("n_candidates cannot be used with n_lists: lists have no such layer.")
         X = as_searched(X, self.metric, np.float32)
         quantizer = self._make_quantizer()
         held = self._fit_lists(X, quantizer, n_lists) if n_lists else self._fit_matrix(X, quantizer)
@@ -149,8 +154,19 @@ class TrainingRowsMixin:
 
     def _fit_lists(self, X, quantizer, n_lists):
         partition = learn_partition(X, n_lists, self.random_state)
-        coder = ListCoder.fit(X, partition, quantizer, SEARCHED_AS[self.metric])
+        coder = ListCoder.fit(X, partition, quantizer, self.metric)
         return InvertedLists.encode(coder, X, self.n_jobs)
+
+    def _hold_lists(self, lists):
+        """Hold rows that are in lists already."""
+        if self.metric != lists.metric:
+            raise ValueError(f"metric={self.metric!r} is not that of the lists, {lists.metric!r}.")
+        if self.rescore is not None and not self._reads_source:
+            raise ValueError("rescore needs a rescore_source: lists hold no second codes.")
+        self.effective_metric_, self.n_features_in_ = self.metric, lists.codes.shape[1]
+        self.n_samples_fit_ = len(lists)
+        self._residual_quantizer, self._residual_chunks = None, []
+        self._code_chunks, self._removed = [lists], np.empty(0, np.intp)
 
     def _add_codes(self, X):
         """Hold the codes of more rows, made as those that are there."""

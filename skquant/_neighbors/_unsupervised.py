@@ -6,6 +6,7 @@ from .._base import Estimator
 from .._progress import reported
 from .._sklearn_compat import Interval, fit_context, validate_data
 from ._base import QuantizedNeighborsMixin
+from ._lists import InvertedLists
 from ._radius import RadiusNeighborsMixin
 
 
@@ -105,6 +106,10 @@ class QuantizedNearestNeighbors(QuantizedNeighborsMixin, RadiusNeighborsMixin, E
     >>> distances, indices = search.radius_neighbors(X[:1], radius=25)
     >>> set(y[indices[0]].tolist())
     {0}
+    >>> lists = QuantizedNearestNeighbors(n_lists=40, n_probe=6, random_state=0).fit(X)
+    >>> lists.kneighbors(X[:2], n_neighbors=2, return_distance=False)
+    array([[  0, 877],
+           [  1,  93]])
     """
 
     _parameter_constraints: dict = {
@@ -189,7 +194,7 @@ class QuantizedNearestNeighbors(QuantizedNeighborsMixin, RadiusNeighborsMixin, E
         TypeError, ValueError
             As `fit` does, and ValueError if `X` has another width than the rows before.
         """
-        is_first = not hasattr(self, "quantizer_")
+        is_first = not hasattr(self, "n_samples_fit_")
         X = validate_data(self, X, reset=is_first, dtype="numeric")
         if is_first:
             return self._fit(X)
@@ -201,3 +206,35 @@ class QuantizedNearestNeighbors(QuantizedNeighborsMixin, RadiusNeighborsMixin, E
         with reported(self, "fit", X):
             self._fit_codes(X)
         return self
+
+    @classmethod
+    def from_lists(cls, lists, **parameters):
+        """Make a search of lists that are there, for example those of a file.
+
+        Parameters
+        ----------
+        lists : InvertedLists
+            The rows in their lists.
+        **parameters
+            Those of the constructor. `metric` is that of the lists, and `n_lists` their number.
+
+        Returns
+        -------
+        search : QuantizedNearestNeighbors
+            A fitted search. It has no `quantizer_`; `partial_fit` codes rows as those of the lists
+            were.
+
+        Raises
+        ------
+        TypeError
+            If `lists` is no `InvertedLists`.
+        ValueError
+            If a parameter is out of its range, `metric` is not that of the lists, or `rescore` is
+            given without a `rescore_source`.
+        """
+        if not isinstance(lists, InvertedLists):
+            raise TypeError(f"lists must be an InvertedLists, got {type(lists).__name__}.")
+        search = cls(**{"metric": lists.metric, "n_lists": lists.n_lists, **parameters})
+        search._validate_params()
+        search._hold_lists(lists)
+        return search
