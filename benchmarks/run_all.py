@@ -20,6 +20,7 @@ SCRIPTS = [
     "distortion",
     "search",
     "rescore",
+    "lists",
     "rotations",
     "encode_speed",
     "first_call",
