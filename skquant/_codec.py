@@ -16,7 +16,7 @@ from sklearn.utils import assert_all_finite, gen_batches
 
 from ._kernels._dispatch import centre_rows, gather_rows, scale_rows
 from ._kernels._vectors import LANES
-from ._panels import empty_panels, lay_apart, put_rows, row_stride
+from ._panels import empty_panels, lay_apart, put_rows, row_stride, take_rows
 from ._rotation import PrincipalRotation
 from ._row_code import RowCode
 from ._row_terms import TermLayout
@@ -289,9 +289,7 @@ class Codec(Value):
         float32 ndarray of shape (n_vectors, n_coordinates)
         """
         panels = self.to_panels(vectors, mean, factor)
-        coordinates = np.empty((len(vectors), panels.shape[1]), np.float32)
-        gather_rows(panels, coordinates)
-        return coordinates
+        return np.ascontiguousarray(take_rows(panels, len(vectors)))
 
     def to_panels(self, vectors, mean=None, factor=None):
         """Do what `to_coordinates` does, into panels of shape (n_panels, n_coordinates, LANES)."""

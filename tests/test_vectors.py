@@ -21,6 +21,7 @@ from skquant._kernels._vectors import (
     cast,
     flip,
     floor,
+    fold,
     from_bits,
     gather,
     gather_words,
@@ -37,10 +38,13 @@ from skquant._kernels._vectors import (
     registers,
     rint,
     root,
+    rounded_product,
     scatter_words,
     splat,
     store,
+    store_words,
     transpose,
+    unfold,
     where,
 )
 from skquant._rotation import HadamardRotation
@@ -125,6 +129,14 @@ def expected_high_halves(a, b):
     return ((a.astype(np.int64) * b.astype(np.int64) >> 16).astype(a.dtype),)
 
 
+def rounded_products(a, b):
+    return (rounded_product(a, b),)
+
+
+def expected_rounded_products(a, b):
+    return (((a.astype(np.int64) * b.astype(np.int64) + 2**14) >> 15).astype(a.dtype),)
+
+
 @inlined
 def unchanged(vector):
     return vector
@@ -154,6 +166,7 @@ PAIRS = [
     (bitwise_operators, bitwise_operators, INTEGERS),
     (shifts, shifts, [np.int16, np.uint16, np.int32, np.uint32, np.uint64]),
     (high_halves, expected_high_halves, [np.int16, np.uint16]),
+    (rounded_products, expected_rounded_products, [np.int16]),
     (comparisons, comparisons, FLOATS + INTEGERS),
     (choices, expected_choices, FLOATS + INTEGERS),
     (flips, expected_flips, FLOATS),
@@ -329,6 +342,20 @@ def test_conversions(old, new):
         assert_same(out, np.tile(x.astype(new), (2, 1)))
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.uint32])
+def test_folded_integers_unfold_to_what_16_bits_hold(dtype):
+    @njit
+    def run(x, out):
+        folded = fold(load(x, 0))
+        store(out, (0, 0), unfold(folded))
+        store(out, (1, 0), unfold(where(folded > 7, folded, 7)))
+
+    x, out = awkward(dtype), np.empty((2, LANES), dtype)
+    run(x, out)
+    narrow = x.astype(np.int16 if dtype == np.int32 else np.uint16)
+    assert_same(out, np.array([narrow, np.maximum(narrow, 7)]).astype(dtype))
+
+
 def test_masks_convert_to_zero_and_one():
     @njit
     def run(x, out):
@@ -480,6 +507,18 @@ def test_words_are_read_from_bytes():
     for refused in (codes.view(np.int8), codes[:, :20], codes.T):
         with pytest.raises(TypingError):
             read(refused, 0, 0, words)
+
+
+def test_words_are_written_to_bytes():
+    @njit
+    def run(codes, words):
+        store_words(codes, (1, 3), load(words, 0))
+
+    codes, words = np.zeros((LANES + 2, 13), np.uint8), awkward(np.uint64)
+    run(codes, words)
+    expected = np.zeros_like(codes)
+    expected[1:-1, 3:11] = words.astype("<u8")[:, None].view(np.uint8)
+    np.testing.assert_array_equal(codes, expected)
 
 
 # Registers

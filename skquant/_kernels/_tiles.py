@@ -131,9 +131,11 @@ def search_tiles(
     """
     sums, products = registers(np.int32(0), QUERIES), np.empty((1, LANES), np.float32)
     rough_offset, largest = rough_offsets(offset, tiles.shape[0] * LANES)
-    inverse, limit = np.ones(len(start), np.float32), np.full(len(start), np.float32(-np.inf))
-    for query in range(len(weight)):
-        inverse[query], limit[query] = rough_limit(weight[query], distances[query, 0], largest)
+    inverse, limit = np.empty(len(start), np.float32), np.empty(len(start), np.float32)
+    for query in range(len(start)):
+        inverse[query], limit[query] = 1.0, -np.inf
+        if query < len(weight):
+            inverse[query], limit[query] = rough_limit(weight[query], distances[query, 0], largest)
     for tile in range(tiles.shape[0]):
         row = tile * LANES
         row_scale, row_offset = load(scale, row), load(rough_offset, row)

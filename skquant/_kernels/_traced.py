@@ -26,13 +26,18 @@ class Traced:
             raise AttributeError(name)
         return self._trace.part(self, self._kind.fields.index(name))
 
+    def __getitem__(self, index):
+        if isinstance(self._kind, types.BaseTuple):
+            return self._trace.part(self, index)
+        return emit(operator.getitem, self, index)
+
     def __bool__(self):
         raise TypeError("a traced function cannot branch on a value that only a call knows")
 
 
 def _define_operators():
-    two = "add sub mul truediv and_ or_ xor lshift rshift lt le gt ge eq ne getitem".split()
-    for name in [*two, "invert", "neg", "setitem"]:
+    two = "add sub mul truediv and_ or_ xor lshift rshift lt le gt ge eq ne".split()
+    for name in [*two, "invert", "setitem"]:
         function = getattr(operator, name)
         plain = name.strip("_")
         setattr(Traced, f"__{plain}__", lambda *args, f=function: emit(f, *args))
