@@ -22,6 +22,7 @@ SCRIPTS = [
     "rescore",
     "lists",
     "rotations",
+    "embeddings",
     "encode_speed",
     "first_call",
     "memory",

@@ -33,6 +33,8 @@ def validate_data(estimator, X, *y, ensure_all_finite=True, **settings):
     memory of a matrix that may lie in a file.
     """
     checked = _validate_data(estimator, X, *y, ensure_all_finite=False, **settings)
+    if not ensure_all_finite:
+        return checked
     rows = checked[0] if y else checked
     step = max(1, _BLOCK_ENTRIES // rows.shape[1])
     for block in gen_batches(len(rows), step) if ensure_all_finite else ():
