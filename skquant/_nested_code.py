@@ -36,6 +36,7 @@ from ._kernels._dispatch import (
 )
 from ._kernels._e8 import LARGEST_Q, MOST_SCALES, RUN_BITS
 from ._kernels._nested import Code
+from ._kernels._vectors import LANES
 from ._panels import empty_panels, put_rows, take_rows
 from ._value import Value
 from .lattices import A2, D4, E8, Lattice, Z

@@ -19,8 +19,19 @@ from skquant._decoded_rows import (
     rows_for,
 )
 from skquant._kernels._dispatch import HAS_INTEGERS, multiply_tiles
-from skquant._kernels._dot import dot_shorts, fold, pair, scaled, unfold
-from skquant._kernels._vectors import LANES, average, cast, load, load_run, store, total
+from skquant._kernels._dot import dot_shorts
+from skquant._kernels._vectors import (
+    LANES,
+    average,
+    fold,
+    load,
+    load_run,
+    pair,
+    rounded_product,
+    store,
+    total,
+    unfold,
+)
 from skquant._row_code import LEAST_BLOCKS, SHORT_NORM, spend_bits
 from skquant.lattices import LATTICES
 
@@ -53,10 +64,10 @@ def integers_of(rows):
 def test_halves_are_folded_and_paired():
     @njit
     def run(a, b, out):
-        one, other = cast(fold(load(a, 0)), np.int16), cast(fold(load(b, 0)), np.int16)
+        one, other = fold(load(a, 0)), fold(load(b, 0))
         store(out, (0, 0), pair(one, other))
         store(out, (1, 0), unfold(one))
-        store(out, (2, 0), unfold(scaled(one, other)))
+        store(out, (2, 0), unfold(rounded_product(one, other)))
         store(out, (3, 0), dot_shorts(load(a, 0), pair(one, other), pair(other, other)))
 
     rng = np.random.default_rng(0)

@@ -418,10 +418,12 @@ class TestFiles:
         lists = InvertedLists.load(tmp_path / "lists.skq", mmap=mmap)
         assert isinstance(lists.codes._rows, _file_format.MappedRows) == mmap
         loaded = QuantizedNearestNeighbors.from_lists(lists, n_probe=3)
-        for got, expected in zip(loaded.kneighbors(queries), search.kneighbors(queries)):
+        for got, expected in zip(
+            loaded.kneighbors(queries), search.kneighbors(queries), strict=True
+        ):
             np.testing.assert_array_equal(got, expected)
         for got, expected in zip(
-            loaded.radius_neighbors(queries), search.radius_neighbors(queries)
+            loaded.radius_neighbors(queries), search.radius_neighbors(queries), strict=True
         ):
             assert all(map(np.array_equal, got, expected))
         subset = np.arange(0, 600, 3)

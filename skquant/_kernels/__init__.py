@@ -32,9 +32,9 @@ emits its instructions. Other parts of a kernel are `inlined`.
 Rules. Kernels are compiled lazily, with ``cache=True`` and without eager signatures, which would
 refuse read-only arrays. A kernel and what it inlines stand in one file, but for `_vectors`,
 `_traced`, `_dot` and `_words`, because the cache of compiled code does not see changes of callees
-elsewhere: whoever changes these deletes ``_kernels/__pycache__``. They are ``nogil`` and single-threaded:
-threads are made by `skquant._threads` over independent blocks of rows, so that no result depends on
-their number and no threading layer of Numba, which forks and foreign threads can break, is ever
-started. Only sums of whole rows are compiled with relaxed floating-point rules, never what decides
-a code word.
+elsewhere: whoever changes these deletes ``_kernels/__pycache__``. They are ``nogil`` and
+single-threaded: threads are made by `skquant._threads` over independent blocks of rows, so that no
+result depends on their number and no threading layer of Numba, which forks and foreign threads can
+break, is ever started. Only sums of whole rows are compiled with relaxed floating-point rules,
+never what decides a code word.
 """
