@@ -35,6 +35,6 @@ refuse read-only arrays. A kernel and what it inlines stand in one file, but for
 elsewhere: whoever changes these deletes ``_kernels/__pycache__``. They are ``nogil`` and
 single-threaded: threads are made by `skquant._threads` over independent blocks of rows, so that no
 result depends on their number and no threading layer of Numba, which forks and foreign threads can
-break, is ever started. Only sums of whole rows are compiled with relaxed floating-point rules,
-never what decides a code word.
+break, is ever started. What C would call (``no_cfunc_wrapper``) is not compiled. Only sums of whole
+rows are compiled with relaxed floating-point rules, never what decides a code word.
 """

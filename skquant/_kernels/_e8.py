@@ -190,7 +190,7 @@ def _get_words(code, codes, row, block, bit, lanes):
     return get_bytes(codes, row, start >> 3, lanes) >> (start & 7) & ((1 << code.n_bits) - 1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
 def decode_e8_blocks(code, codes, first, n_blocks, bit, panels, energy):
     """Decode n_blocks blocks of each row; `_nested.decode_blocks` explains the arguments.
 
@@ -216,7 +216,7 @@ def decode_e8_blocks(code, codes, first, n_blocks, bit, panels, energy):
                 energy[row + j] += sums[j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
 def decode_e8_shorts(code, factors, codes, first, n_blocks, bit, tiles, energy):
     """Decode n_blocks blocks of each row to 16-bit integers, as tiles hold them.
 
@@ -251,7 +251,7 @@ def decode_e8_shorts(code, factors, codes, first, n_blocks, bit, tiles, energy):
             energy[row + j] += sums[j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
 def multiply_e8_runs(code, codes, n_blocks, byte, vectors, products, energy):
     """Multiply blocks of RUN_BITS by vectors of 16-bit integers, LANES blocks of a row at a time.
 
@@ -297,7 +297,7 @@ def multiply_e8_runs(code, codes, n_blocks, byte, vectors, products, energy):
                 products[row, v] += total(totals[v])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
 def multiply_e8_blocks(code, codes, first, n_blocks, bit, vectors, products, energy):
     """Multiply what blocks decode to by vectors; `_nested.multiply_blocks` explains the arguments.
 

@@ -281,7 +281,7 @@ def _take_block(panels, place, x):
     return peak
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
 def encode_e8_blocks(code, panels, first, n_blocks, bit, codes, moments):
     """Encode n_blocks blocks of each row; `_nested.encode_blocks` explains the arguments."""
     x, point, best = (

@@ -89,7 +89,7 @@ def _multiply(panels, panel, lane, factors):
         store(panels, (panel, i, lane), product)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
 def rotate(panels, length, factors):
     """Rotate rows in place.
 
@@ -117,7 +117,7 @@ def rotate(panels, length, factors):
                     _transform(panels, panel, lane, end * (n - length), length)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
 def rotate_back(panels, length, factors):
     """Undo `rotate` in place."""
     n = panels.shape[1]

@@ -6,7 +6,10 @@ from numba import njit
 from ._vectors import LANES, cast, inlined, load, registers, splat, store, transpose
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
+@njit(
+    cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy",
+    fastmath={"reassoc", "nsz", "contract"},
+)  # fmt: skip
 def centre_rows(rows, mean, offset, energy, product):
     """Sum each centred row's squares, and its products with the mean.
 
@@ -41,7 +44,7 @@ def _scale_tile(rows, row, n_lanes, first, mean, offset, factor, tile):
         tile[j] = cast(value * factor[row + j], np.float32)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
 def scale_rows(rows, mean, offset, factor, panels):
     """Lay (rows - mean - offset) * factor out in panels, worked in double precision.
 
@@ -73,7 +76,7 @@ def scale_rows(rows, mean, offset, factor, panels):
                 panels[panel, i, j] = np.float32(value * factor[row + j])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
 def gather_rows(panels, rows):
     """Take rows back from panels.
 

@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
 def unpack_fields(packed, widths, fields):
     """Split the bytes of rows into unsigned integers of given widths, the lowest bits first.
 
@@ -26,7 +26,7 @@ def unpack_fields(packed, widths, fields):
             word >>= width
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
 def pack_terms(amplitude, mantissa, ratio, steps, cosine, half_levels, rest, widths, packed):
     """Round the terms of rows and lay them side by side, the first in the lowest bits.
 

@@ -56,7 +56,7 @@ def _choose_units(panels, panel, n_bytes, stretch):
     return most(peak / np.float32(127), root(largest) / np.float32(32767))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
 def round_rows(panels, n_bytes, stretch, tiles, units):
     """Round rows to bytes and 16-bit integers, as finely as both allow.
 
@@ -105,7 +105,7 @@ def _multiply(tiles, tile, queries, block, start, byte_steps, sums):
             sums[q] = dot_shorts(sums[q], row, queries[block, step, q])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
 def search_tiles(
     tiles, scale, queries, start, byte_steps, weight, offset, first_row, distances, indices
 ):
