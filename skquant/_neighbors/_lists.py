@@ -219,6 +219,16 @@ class InvertedLists(Value):
         numbers = numbers[order].astype(np.int32 if fits else np.int64)
         return cls(coder, QuantizedMatrix(coder.codec, packed[order], dtype), starts, numbers)
 
+    def without_empty(self):
+        """Give the same rows, and no lists that have none."""
+        kept = self.sizes > 0
+        if kept.all():
+            return self
+        partition = self.coder.partition
+        partition = replace(partition, centroids=partition.centroids[kept])
+        starts = np.append(self.starts[:-1][kept], len(self))
+        return replace(self, coder=replace(self.coder, partition=partition), starts=starts)
+
     @staticmethod
     def concatenate(parts):
         """Join lists of the same coder; the rows of each are numbered on from those before."""

@@ -20,7 +20,9 @@ FEWEST_ROWS = 4096  # for which "auto" makes lists
 ROWS_A_LIST = 64  # that centroids are learned from
 _MINI_BATCH = 4096
 _EPOCHS = 3
+MOST_SPREAD = 256  # lists whose first centroids are chosen far apart, which takes its time
 PANEL_ROWS = 256  # always as many at once, since what BLAS rounds to depends on it
+_SAME = 2.0**-16  # of the largest coordinate of a row
 _BLOCK_FLOATS = 2**20
 _SAMPLE_FLOATS = 2**24  # 64 MB
 
@@ -101,7 +103,9 @@ class Partition(Value):
         scores = queries @ self.centroids.T
         rank_lists(queries, self.centroids, scores, shift, sizes, is_distance, lists, base)
         if not is_distance:
-            base -= (queries @ self.origin + self.origin @ self.origin)[:, None]
+            # Not by BLAS, whose sums depend on how many queries there are.
+            products = np.einsum("ij,j->i", queries, self.origin)
+            base -= (products + self.origin @ self.origin)[:, None]
         return lists, base
 
     @cached_property
@@ -170,13 +174,21 @@ def learn_partition(X, n_lists, random_state):
         return Partition(origin, np.zeros((1, X.shape[1]), np.float32))
     rows /= scale  # squares must not overflow
     means = MiniBatchKMeans(
-        n_lists, init="random", n_init=1, batch_size=_MINI_BATCH, max_iter=_EPOCHS,
-        max_no_improvement=None, compute_labels=False, random_state=random_state,
-    )  # fmt: skip
+        n_lists,
+        init="random" if n_lists > MOST_SPREAD else "k-means++",
+        n_init=1,
+        batch_size=_MINI_BATCH,
+        max_iter=_EPOCHS,
+        max_no_improvement=None,
+        compute_labels=False,
+        random_state=random_state,
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         centroids = means.fit(rows).cluster_centers_
-    return Partition(origin, np.unique(centroids * scale, axis=0).astype(np.float32))
+    # Which of centroids that are equal up to rounding a row is in would be a matter of chance.
+    _, first = np.unique(np.round(centroids / _SAME), axis=0, return_index=True)
+    return Partition(origin, (centroids[first] * scale).astype(np.float32))
 
 
 def _mean(X):

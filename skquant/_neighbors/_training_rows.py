@@ -155,7 +155,7 @@ class TrainingRowsMixin:
     def _fit_lists(self, X, quantizer, n_lists):
         partition = learn_partition(X, n_lists, self.random_state)
         coder = ListCoder.fit(X, partition, quantizer, self.metric)
-        return InvertedLists.encode(coder, X, self.n_jobs)
+        return InvertedLists.encode(coder, X, self.n_jobs).without_empty()
 
     def _hold_lists(self, lists):
         """Hold rows that are in lists already."""
