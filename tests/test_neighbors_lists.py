@@ -20,6 +20,7 @@ from skquant import (
 from skquant._neighbors import _list_search
 from skquant._neighbors._metric import SEARCHED_AS, in_units, unit_rows
 from skquant._neighbors._partition import Partition, choose_n_lists, learn_partition
+from skquant._panels import empty_panels, take_rows
 from skquant.metrics import probe_recall
 
 METRICS = ["euclidean", "sqeuclidean", "cosine", "inner_product"]
@@ -48,8 +49,9 @@ def estimates(search, queries):
     lists, metric = search.lists_, search.effective_metric_
     codec, packed = lists.coder.codec, np.asarray(lists.codes._rows)
     queries = unit_rows(queries, np.float64) if metric == "cosine" else queries.astype(float)
-    decoded = np.empty((len(lists), codec.row_code.n_coordinates), np.float32)
-    norm, _ = codec.decode_coordinates(packed, decoded)
+    panels = empty_panels(len(lists), codec.row_code.n_coordinates)
+    norm = np.sqrt(codec.row_code.decode(packed, panels, codec.dither))
+    decoded = take_rows(panels, len(lists))
     centres = lists.centroids[lists.list_of]
     terms = lists.coder.unpack_terms(lists.list_of, packed)
     factor = terms.unbiased_factor(norm)
@@ -369,6 +371,8 @@ def test_parameters_are_refused_by_name(data):
             make(X, **parameters)
     with pytest.raises(ValueError, match=r"n_lists=601 .* n_samples=600"):
         make(X, n_lists=601)
+    with pytest.raises(ValueError, match="n_candidates"):
+        make(X, n_candidates=50)
     for center in (False, "rows"):
         with pytest.raises(ValueError, match="quantizer"):
             make(X, quantizer=LatticeQuantizer(center=center))

@@ -20,7 +20,9 @@ Which kernel serves which call::
 *Panels* hold 32 rows side by side each, (n_panels, n_coordinates, 32), and kernels work on as many
 at once, in the vectors of `_vectors`: one source for every machine, without branches on data.
 *Tiles* are panels rounded to bytes and 16-bit integers (`_dot`); where the machine has no fast
-products of these, search takes floats, BLAS and `_top_k.update_top_k` instead. `_e8` is the decoder
+products of these, search takes floats, BLAS and `_top_k.update_top_k` instead. In inverted lists
+`_tiles.search_lists` takes the place of `search_tiles`, and `_visits` plans and prepares what it
+needs. `_e8` is the decoder
 of all E8 codes up to four bits an entry and `_e8_encoder` their encoder, in 16-bit integers;
 `_nested` does every code. `_isa` is the one place that asks what the machine can do, and
 `_dispatch` the one that chooses by it; the rest of the package imports from there.
