@@ -18,8 +18,8 @@ from ._panels import empty_panels, put_rows, take_rows
 from ._principal_axes import normalised_blocks
 from ._value import Value
 
-# For coordinates of unit variance: what words are multiplied with, and what the rest is taken for.
-SCALE, REST_ENERGY = 1.14, 0.22
+# For coordinates of unit variance: what words are multiplied with, and the size of the rest.
+SCALE, REST_FACTOR = 1.14, np.float32(0.47)
 SAMPLE_ROWS = 2**10
 DISTORTION = 0.2  # of both layers, over that of the rest's code
 
@@ -99,8 +99,8 @@ class LayeredRowCode(Value):
     def encode(self, panels, codes, dither=None):
         """Encode rows into zeroed bytes; `RowCode.encode` explains the arguments."""
         panels = np.ascontiguousarray(panels, np.float32)
-        rest, factor = np.zeros_like(panels), np.float32(REST_ENERGY**-0.5)
-        encode_coarse(POINTS, self.sizes, panels, self.rest.n_bytes, codes, factor, rest)
+        rest = np.zeros_like(panels)
+        encode_coarse(POINTS, self.sizes, panels, self.rest.n_bytes, codes, 1 / REST_FACTOR, rest)
         self.rest.encode(rest, codes, dither)
         energy = self.decode(codes, rest, dither)
         inner = np.einsum("pij,pij->pj", panels, rest).ravel()[: len(codes)]
@@ -109,8 +109,8 @@ class LayeredRowCode(Value):
     def decode(self, codes, panels, dither=None):
         """Decode rows into panels; `RowCode.decode` explains the arguments."""
         self.rest.decode(codes, panels, dither)
-        energy, factor = np.empty(len(codes)), np.float32(REST_ENERGY**0.5)
-        decode_coarse(POINTS, self.sizes, codes, self.rest.n_bytes, factor, panels, energy)
+        energy = np.empty(len(codes))
+        decode_coarse(POINTS, self.sizes, codes, self.rest.n_bytes, REST_FACTOR, panels, energy)
         return energy
 
     def decode_words(self, codes, panels):

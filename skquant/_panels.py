@@ -18,7 +18,7 @@ def aligned_empty(shape, dtype):
     """Make an array of unspecified values in which no vector lies across lines of the cache."""
     n_bytes = prod(shape if isinstance(shape, tuple) else (shape,)) * np.dtype(dtype).itemsize
     memory = np.empty(n_bytes + CACHE_LINE, np.uint8)
-    start = -memory.ctypes.data % CACHE_LINE
+    start = -memory.__array_interface__["data"][0] % CACHE_LINE
     return memory[start : start + n_bytes].view(dtype).reshape(shape)
 
 

@@ -16,10 +16,11 @@ float32, to which it is rounded before it is subtracted, so that no error comes 
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from ._kernels._dispatch import pack_terms, unpack_fields
+from ._kernels._dispatch import pack_terms, unpack_terms
 
 ALIGNMENT_BITS = 9
 ALIGNMENT_STEPS = 24.0  # a bit of signal-to-noise ratio
@@ -59,6 +60,18 @@ class RowTerms:
     def unbiased_factor(self, decoded_norm):
         """Give the factor of ⟨q, u⟩ that estimates ⟨q, r⟩, from ‖u‖."""
         return _divide(self.norm, self.alignment * decoded_norm)
+
+
+class KernelLayout(NamedTuple):
+    """A layout as the kernels of `_kernels._terms` take it."""
+
+    mantissa: int
+    alignment_bits: int
+    cosine_bits: int
+    has_alignment: bool
+    has_mean: bool
+    alignments: np.ndarray
+    centre_norm: float
 
 
 def _divide(numerator, denominator):
@@ -168,34 +181,23 @@ class TermLayout:
 
     def unpack(self, packed, centre_norm):
         """Unpack bytes of shape (n_rows, n_bytes) into `RowTerms`."""
-        levels = np.empty((len(self.widths), len(packed)), np.int64)
-        unpack_fields(packed, np.array(self.widths), levels)
-        magnitude = _unpack_magnitude(levels[0], self.mantissa)
-        zero = np.zeros_like(magnitude)
-        if self.center == "features":
-            cosine = _unpack_cosine(levels[2], self.cosine_bits)
-            product = magnitude * cosine * centre_norm
-            return RowTerms(magnitude, _unpack_alignment(levels[1]), product, zero)
-        alignment = np.full_like(magnitude, self.gaussian_alignment)
-        row_mean = _unpack_float(levels[1]) if self.center == "rows" else zero
-        return RowTerms(_divide(magnitude, alignment), alignment, zero, row_mean)
+        terms = np.empty((4, len(packed)))
+        unpack_terms(packed, self.for_kernels(centre_norm), terms)
+        return RowTerms(*terms)
 
-
-def _unpack_magnitude(levels, mantissa):
-    """Read magnitudes; the exponent of infinity, which is never packed, reads as zero."""
-    levels = np.where(levels >> mantissa == 0xFF, 0, levels)
-    return (levels << (23 - mantissa)).astype(np.uint32).view(np.float32).astype(np.float64)
-
-
-def _unpack_float(levels):
-    """Read the bits of float32 numbers; infinity and NaN, which are never packed, read as zero."""
-    finite = np.where((levels >> 23) & 0xFF == 0xFF, 0, levels)
-    return finite.astype(np.uint32).view(np.float32).astype(np.float64)
-
-
-def _unpack_alignment(levels):
-    """Read alignments."""
-    return ALIGNMENTS[levels]
+    def for_kernels(self, centre_norm):
+        """Give the layout as the kernels take it, with ‖c‖."""
+        has_alignment = self.center == "features"
+        alignments = ALIGNMENTS if has_alignment else np.array([self.gaussian_alignment])
+        return KernelLayout(
+            mantissa=self.mantissa,
+            alignment_bits=ALIGNMENT_BITS,
+            cosine_bits=self.cosine_bits,
+            has_alignment=has_alignment,
+            has_mean=self.center == "rows",
+            alignments=alignments,
+            centre_norm=float(centre_norm),
+        )
 
 
 def _alignments():
@@ -206,9 +208,3 @@ def _alignments():
 
 
 ALIGNMENTS = _alignments()
-
-
-def _unpack_cosine(levels, n_bits):
-    """Read cosines: an odd number of levels, one of them zero."""
-    half = 2**n_bits // 2 - 1 if n_bits else 0
-    return np.clip((levels - half) / max(half, 1), -1, 1)

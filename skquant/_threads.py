@@ -37,7 +37,7 @@ def run_in_threads(function, tasks, n_jobs, name="blocks"):
     list
     """
     tasks = list(tasks)
-    n_threads = min(thread_count(n_jobs), len(tasks))
+    n_threads = min(thread_count(n_jobs), len(tasks)) if len(tasks) > 1 else 1
     if n_threads <= 1:
         results = map(function, tasks)
     else:

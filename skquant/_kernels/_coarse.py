@@ -18,15 +18,20 @@ import numpy as np
 from numba import njit
 
 from ._look_up import N_ENTRIES, look_up
+from ._terms import read_terms
 from ._vectors import (
     LANES,
     cast,
     from_bits,
+    gather_words,
+    highest_bit,
     inlined,
     lane_bits,
+    least,
     load,
     lowest_bit,
     most,
+    prefetch,
     registers,
     splat,
     store,
@@ -41,7 +46,8 @@ GROUP_BYTES = 3
 SLAB_ROWS = 2 * LANES
 TERM_BYTES = 4
 MOST_LEVELS = 63  # four entries of tables add up to a byte
-SAMPLED = 16  # a slab in so many tells where to look
+FIRST_ROWS = 2**12  # a scan looks at so many first, to know what it can pass over
+ALL_ROWS = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @inlined
@@ -124,6 +130,21 @@ def _split_group(a, b, c):
     return a, b, c, (a & 0xC0C0 | b >> 2 & 0x3030 | c >> 4 & 0x0C0C) >> 2
 
 
+@inlined
+def _read_group(codes, row, byte, lanes):
+    """Read a group of words of as many rows as lanes."""
+    found = get_bytes(codes, row, byte, lanes)
+    a, b, c = cast(found, np.uint16), cast(found >> 8, np.uint16), cast(found >> 16, np.uint16)
+    return _split_group(a, b, c)
+
+
+@inlined
+def _pick(words, k):
+    """Take one of the four words of a group."""
+    index = words[0] if k == 0 else words[1]
+    return words[2] if k == 2 else words[3] if k == 3 else index
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def decode_coarse(points, sizes, codes, byte, factor, panels, energy):
     """Multiply panels by a factor and add what words decode to.
@@ -134,13 +155,10 @@ def decode_coarse(points, sizes, codes, byte, factor, panels, energy):
     for row in range(0, codes.shape[0], LANES):
         panel, lane, total = row // width, row % width, splat(0.0)
         for group in range(-(-len(sizes) // GROUP)):
-            found = get_bytes(codes, row, byte + group * GROUP_BYTES, lanes)
-            a, b, c = cast(found, np.uint16), cast(found >> 8, np.uint16), found >> 16
-            a, b, c, d = _split_group(a, b, cast(c, np.uint16))
+            indices = _read_group(codes, row, byte + group * GROUP_BYTES, lanes)
             square = splat(np.float32(0))
             for k in range(GROUP):
-                word, index = GROUP * group + k, a if k == 0 else b if k == 1 else c
-                index = d if k == 3 else index
+                word, index = GROUP * group + k, _pick(indices, k)
                 for i in range(min(BLOCK, panels.shape[1] - BLOCK * word)):
                     place = BLOCK * word + i
                     value = load(panels, (panel, place, lane)) * factor
@@ -153,8 +171,16 @@ def decode_coarse(points, sizes, codes, byte, factor, panels, energy):
             energy[row + j] = sums[j]
 
 
+@inlined
+def _aligned_tables(n_words):
+    """Make tables of which each is a line of the cache."""
+    room = np.empty((n_words + 1) * N_ENTRIES, np.uint8)
+    start = -room.ctypes.data % N_ENTRIES
+    return room[start : start + n_words * N_ENTRIES].reshape((n_words, N_ENTRIES))
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def fill_tables(points, sizes, query, most_levels, values, tables):
+def fill_tables(points, sizes, query):
     """Tabulate what words are worth to a query, as bytes.
 
     Parameters
@@ -163,40 +189,35 @@ def fill_tables(points, sizes, query, most_levels, values, tables):
         As in `encode_coarse`.
     query : float32 ndarray of shape (n_coordinates,)
         What rows are multiplied with.
-    most_levels : int
-        The largest byte.
-    values : float32 ndarray of shape (n_words, 64)
-        Written to.
-    tables : uint8 ndarray of shape (n_words, 64)
-        Written to.
 
     Returns
     -------
+    tables : uint8 ndarray of shape (n_words, 64)
     step, start : float32
         A row's product with the query is about start + step times the sum of its bytes.
     """
-    widest, start, part = np.float32(0), np.float32(0), np.empty(BLOCK, np.float32)
-    for word in range(len(sizes)):
-        for i in range(BLOCK):
-            place = BLOCK * word + i
-            part[i] = query[place] * sizes[word] if place < len(query) else np.float32(0)
-        lowest, highest = np.float32(np.inf), np.float32(-np.inf)
+    n_words, values = len(sizes), np.empty((len(sizes), N_ENTRIES), np.float32)
+    tables, widest, start = _aligned_tables(n_words), np.float32(0), np.float32(0)
+    for word in range(n_words):
+        for half in range(0, N_ENTRIES, LANES):
+            value = splat(np.float32(0))
+            for i in range(min(BLOCK, len(query) - BLOCK * word)):
+                point = cast(load(points, (i, half)), np.float32) - np.float32(CENTRE)
+                value = value + point * (query[BLOCK * word + i] * sizes[word])
+            store(values, (word, half), value)
+        highest = np.float32(0)
         for entry in range(N_ENTRIES):
-            value = np.float32(0)
-            for i in range(BLOCK):
-                value += part[i] * (np.float32(points[i, entry]) - np.float32(CENTRE))
-            values[word, entry] = value
-        for entry in range(N_ENTRIES):
-            lowest, highest = min(lowest, values[word, entry]), max(highest, values[word, entry])
-        widest, start = max(widest, highest - lowest), start + lowest
-        for entry in range(N_ENTRIES):
-            values[word, entry] -= lowest
-    step = max(widest / np.float32(most_levels), np.float32(1e-30))
+            highest = max(highest, values[word, entry])
+        widest, start = max(widest, highest), start - highest
+        for half in range(0, N_ENTRIES, LANES):  # with a word there is its negative
+            store(values, (word, half), load(values, (word, half)) + highest)
+    step = max(2 * widest / np.float32(min(MOST_LEVELS, 0xFFFF // n_words)), np.float32(1e-30))
     inverse = np.float32(1) / step
-    for word in range(len(sizes)):
-        for entry in range(N_ENTRIES):
-            tables[word, entry] = np.uint8(values[word, entry] * inverse + np.float32(0.5))
-    return step, start
+    for word in range(n_words):
+        for half in range(0, N_ENTRIES, LANES):
+            level = load(values, (word, half)) * inverse + np.float32(0.5)
+            store(tables, (word, half), cast(cast(level, np.int32), np.uint8))
+    return tables, step, start
 
 
 @inlined
@@ -253,19 +274,25 @@ def _key(score):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _count_up_to(scores, n, limit, ones):
+def _count_up_to(scores, n, limit, counts):
     """Count how many of the first n scores do not exceed a limit."""
-    counts = splat(np.int32(0))
+    total = splat(np.int32(0))
     for i in range(0, n, LANES):
-        counts = counts + where(load(scores, i) <= limit, 1, splat(np.int32(0)))
-    store(ones, 0, counts)
-    return ones.sum()
+        total = total + where(load(scores, i) <= limit, 1, splat(np.int32(0)))
+    store(counts, 0, total)
+    n_found = np.int32(0)
+    for lane in range(LANES):
+        n_found += counts[lane]
+    return n_found
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _kth_least(scores, n, k):
-    """Find the kth least of the first n scores by bisection; there is room up to whole vectors."""
-    room, keys, ones = np.empty(1, np.float32), np.empty(1, np.int32), np.empty(LANES, np.int32)
+def _kth_least(scores, n, k, enough):
+    """Bisect for a number that k of the first n scores do not exceed, and not more than are enough.
+
+    If k are, it is the kth least score. There is room for whole vectors.
+    """
+    room, counts = np.empty(1, np.float32), np.empty(LANES, np.int32)
     keys = room.view(np.int32)
     scores[n : -(-n // LANES) * LANES] = np.inf
     room[0] = scores[:n].min()
@@ -275,17 +302,19 @@ def _kth_least(scores, n, k):
     while low < high:
         middle = (low + high) >> 1
         keys[0] = _key(np.int32(middle))
-        if _count_up_to(scores, n, room[0], ones) >= k:
-            high = middle
-        else:
+        n_found = _count_up_to(scores, n, room[0], counts)
+        if n_found < k:
             low = middle + 1
+        else:
+            high = middle
+            low = low if n_found > enough else high
     keys[0] = _key(np.int32(low))
     return room[0]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def keep_best(n_found, count, scores, rows, codes):
-    """Keep the rows of least scores, of equal ones the first, in their order.
+def keep_best(count, downwards, n_found, scores, rows, words):
+    """Keep the rows of least scores, of equal ones those of the least index, in their order.
 
     The arguments are those of `collect_rows`.
 
@@ -297,30 +326,43 @@ def keep_best(n_found, count, scores, rows, codes):
     """
     if n_found < count:
         return n_found, np.float32(np.inf)
-    limit, kept = _kth_least(scores, n_found, count), 0
-    n_equal = count
+    limit, n_equal, kept = _kth_least(scores, n_found, count, 0), count, 0
     for i in range(n_found):
         n_equal -= scores[i] < limit
+    if downwards:  # the first of those that are equal go
+        n_equal = -n_equal
+        for i in range(n_found):
+            n_equal += scores[i] == limit
     for i in range(n_found):
-        equal = scores[i] == limit
-        if scores[i] < limit or (equal and n_equal > 0):
-            n_equal -= equal
+        keep = scores[i] < limit
+        if scores[i] == limit:
+            n_equal -= 1
+            keep = (n_equal >= 0) != downwards
+        if keep:
             if kept < i:
-                scores[kept], rows[kept], codes[kept] = scores[i], rows[i], codes[i]
+                scores[kept], rows[kept], words[kept] = scores[i], rows[i], words[i]
             kept += 1
-    return kept, limit
+    return kept, _above(limit) if downwards else limit
+
+
+@inlined
+def _above(score):
+    """Give the next larger float32."""
+    room = np.full(1, score)
+    keys = room.view(np.int32)
+    keys[0] = _key(np.int32(_key(keys[0]) + 1))
+    return room[0]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def sample_limit(tables, step, start, inverse, slabs, chosen, count):
-    """Guess what the count best scores are below, from some slabs; the guess is a bit high."""
-    room = np.empty((slabs.shape[0] // SAMPLED + 1) * SLAB_ROWS, np.float32)
-    n = 0
-    for slab in range(0, slabs.shape[0], SAMPLED):
+def _first_limit(tables, step, start, inverse, slabs, chosen, count):
+    """Give what scores of the best rows are below, which is known from some rows alone."""
+    n, room = 0, np.empty((1 + FIRST_ROWS // SLAB_ROWS) * SLAB_ROWS, np.float32)
+    for slab in range(min(len(slabs), FIRST_ROWS // SLAB_ROWS)):
         lower, upper = _score_slab(tables, step, start, inverse, slabs, slab)
         store(room, n, lower)
         store(room, n + LANES, upper)
-        if chosen[slab] == np.uint64(0xFFFFFFFFFFFFFFFF):
+        if chosen[slab] == ALL_ROWS:
             n += SLAB_ROWS
         else:
             first = n
@@ -328,15 +370,25 @@ def sample_limit(tables, step, start, inverse, slabs, chosen, count):
                 if chosen[slab] >> np.uint64(lane) & np.uint64(1):
                     room[n] = room[first + lane]
                     n += 1
-    expected = count / SAMPLED
-    rank = int(expected + 4 * np.sqrt(expected) + 4)
-    return _kth_least(room, n, rank) if 2 * rank < n else np.float32(np.inf)
+    return (
+        _above(_kth_least(room, n, count, count + count // 8)) if n >= count else np.float32(np.inf)
+    )
+
+
+@inlined
+def _copy_words(slab_bytes, lane, steps, words, n):
+    """Copy the bytes of a row's words out of a slab, and others behind them."""
+    place = 2 * (lane % np.int32(LANES)) + lane // np.int32(LANES)
+    last = np.int32(len(slab_bytes) - 2 * SLAB_ROWS)
+    for byte in range(0, words.shape[1], LANES):
+        index = least(load(steps, 0) + np.int32(byte * SLAB_ROWS), last) + np.int32(place)
+        store(words, (n, byte), cast(gather_words(slab_bytes, index), np.uint8))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def collect_rows(
-    tables, step, start, inverse, slabs, chosen, first_row, count, limit, n_found, scores, rows,
-    codes,
+    tables, step, start, inverse, slabs, chosen, rest, first_row, count, downwards, limit, n_found,
+    scores, rows, words,
 ):  # fmt: skip
     """Add the best rows of some slabs to those found before.
 
@@ -350,10 +402,14 @@ def collect_rows(
     slabs : uint16 ndarray of shape (n_slabs, n_bytes, LANES)
     chosen : uint64 ndarray of shape (n_slabs,)
         A bit for each row that may be found.
+    rest : uint8 ndarray of shape (n_rows, n_rest_bytes)
+        The other bytes of rows, which are going to be needed.
     first_row : int
         Index of the first row of the slabs.
     count : int
         How many rows are wanted, at least 1.
+    downwards : bool
+        Whether to begin with the last row; then rows are found in descending order.
     limit : float32
         Below which scores are.
     n_found : int
@@ -361,9 +417,10 @@ def collect_rows(
     scores : float32 ndarray of shape (capacity,)
         Written to. The capacity is a multiple of LANES and exceeds `count` by 64 or more.
     rows : int64 ndarray of shape (capacity,)
-        Written to: their indices, ascending.
-    codes : uint8 ndarray of shape (capacity, n_bytes - 4)
-        Written to: their words.
+        Written to: their indices.
+    words : uint8 ndarray of shape (capacity, width)
+        Written to: the bytes of their words, and some behind them. The width is a multiple of
+        LANES.
 
     Returns
     -------
@@ -372,41 +429,131 @@ def collect_rows(
     limit : float32
         Of rows that are not below it there are enough.
     """
-    own = np.empty(SLAB_ROWS, np.float32)
-    for slab in range(slabs.shape[0]):
+    own, n_slabs = np.empty(SLAB_ROWS, np.float32), slabs.shape[0]
+    slab_bytes = slabs.reshape((n_slabs, slabs.shape[1] * LANES)).view(np.uint8)
+    steps = (SLAB_ROWS * np.arange(LANES)).astype(np.int32)
+    for i in range(n_slabs):
+        slab = n_slabs - 1 - i if downwards else i
         lower, upper = _score_slab(tables, step, start, inverse, slabs, slab)
         near = lane_bits(lower < limit) | lane_bits(upper < limit) << np.uint64(LANES)
         near &= chosen[slab]
         if near != 0:
             if n_found + SLAB_ROWS > len(scores):
-                n_found, limit = keep_best(n_found, count, scores, rows, codes)
+                n_found, limit = keep_best(count, downwards, n_found, scores, rows, words)
             store(own, 0, lower)
             store(own, LANES, upper)
             while near != 0:
-                lane = lowest_bit(near)
-                near &= near - np.uint64(1)
+                lane = highest_bit(near) if downwards else lowest_bit(near)
+                near &= ~(np.uint64(1) << lane)
                 scores[n_found], rows[n_found] = own[lane], first_row + slab * SLAB_ROWS + lane
-                half, shift = lane % np.uint64(LANES), lane // np.uint64(LANES) * np.uint64(8)
-                for byte in range(codes.shape[1]):
-                    codes[n_found, byte] = np.uint64(slabs[slab, byte, half]) >> shift
+                _copy_words(slab_bytes[slab], np.int32(lane), steps, words, n_found)
+                prefetch(rest, (rows[n_found], 0))
+                prefetch(rest, (rows[n_found], rest.shape[1] - 1))
                 n_found += 1
     return n_found, limit
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def find_rows(tables, step, start, inverse, slabs, chosen, count, scores, rows, codes):
-    """Find the rows of the least scores; the arguments are those of `collect_rows`.
+def find_rows(points, sizes, query, inverse, slabs, chosen, rest, count, downwards):
+    """Find the rows of the least scores.
+
+    Parameters
+    ----------
+    points, sizes, query
+        As in `fill_tables`.
+    inverse, slabs, chosen, count, downwards
+        As in `collect_rows`.
+    rest : uint8 ndarray of shape (n_rows, n_rest_bytes)
+        The other bytes of all rows.
 
     Returns
     -------
-    n_found : int
-        `count`, or as many as are chosen.
+    rows : int64 ndarray of shape (n_found,)
+        Ascending: `count` indices, or as many as are chosen. They do not depend on `downwards`.
+    words : uint8 ndarray of shape (n_found or more, width)
+        The bytes of their words, and others behind them.
+    others : uint8 ndarray of shape (n_found, n_rest_bytes)
+        Their other bytes.
     """
-    limit = sample_limit(tables, step, start, inverse, slabs, chosen, count)
-    while True:
-        n_found, _ = collect_rows(
-            tables, step, start, inverse, slabs, chosen, 0, count, limit, 0, scores, rows, codes
-        )
-        if n_found >= count or limit == np.inf:
-            return keep_best(n_found, count, scores, rows, codes)[0]
-        limit = np.float32(np.inf)
+    capacity = (count // SLAB_ROWS + 5) * SLAB_ROWS
+    scores, rows = np.empty(capacity, np.float32), np.empty(capacity, np.int64)
+    words = np.empty((capacity, slabs.shape[1] // LANES * LANES + LANES), np.uint8)
+    tables, step, start = fill_tables(points, sizes, query)
+    limit = _first_limit(tables, step, start, inverse, slabs, chosen, count)
+    n_found, _ = collect_rows(
+        tables, step, start, inverse, slabs, chosen, rest, 0, count, downwards, limit, 0, scores,
+        rows, words,
+    )  # fmt: skip
+    n_found, _ = keep_best(count, downwards, n_found, scores, rows, words)
+    if downwards:
+        rows[:n_found], words[:n_found] = rows[:n_found][::-1].copy(), words[:n_found][::-1].copy()
+    others = np.empty((n_found, rest.shape[1]), np.uint8)
+    for i in range(n_found):
+        others[i] = rest[rows[i]]
+    return rows[:n_found], words, others
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def measure_rows(
+    points, sizes, words, factor, panels, query, length, others, first, layout, is_product,
+    distances, nearest,
+):  # fmt: skip
+    """Measure rows by both layers, and keep the nearest.
+
+    Parameters
+    ----------
+    points, sizes
+        As in `encode_coarse`.
+    words : uint8 ndarray of shape (n_rows or more, at least n_word_bytes)
+    factor : float32
+        What the second layer is multiplied with.
+    panels : float32 ndarray of shape (n_panels, n_coordinates, LANES)
+        What the second layer decodes to.
+    query : float32 ndarray of shape (n_coordinates,)
+        Of unit length.
+    length : float
+        That of the query.
+    others : uint8 ndarray of shape (n_rows, n_bytes)
+    first : int
+        The byte of these where the terms of a row start.
+    layout : NamedTuple
+        Of the terms, as `_terms.unpack_terms` takes it.
+    is_product : bool
+        Whether distances are negated products instead of squared distances.
+    distances : float64 ndarray of shape (k,)
+        Written to: ascending, less the query's own part.
+    nearest : int64 ndarray of shape (k,)
+        Written to: rows; of equal distances the first ones.
+    """
+    lanes, energies, products = np.empty(LANES, np.uint64), np.empty(LANES), np.empty(LANES)
+    bits, k, kept = np.empty(1, np.uint32), len(distances), 0
+    floats = bits.view(np.float32)
+    for panel in range(panels.shape[0]):
+        row, energy, product = panel * LANES, splat(0.0), splat(0.0)
+        for group in range(-(-len(sizes) // GROUP)):
+            indices = _read_group(words, row, group * GROUP_BYTES, lanes)
+            square, part = splat(np.float32(0)), splat(np.float32(0))
+            for k_word in range(GROUP):
+                word, index = GROUP * group + k_word, _pick(indices, k_word)
+                for i in range(min(BLOCK, panels.shape[1] - BLOCK * word)):
+                    place = BLOCK * word + i
+                    value = load(panels, (panel, place, 0)) * factor
+                    value = value + _coordinate(points, i, index) * sizes[word]
+                    square, part = square + value * value, part + value * query[place]
+            energy, product = energy + cast(square, np.float64), product + cast(part, np.float64)
+        store(energies, 0, energy)
+        store(products, 0, product)
+        for j in range(min(LANES, len(others) - row)):
+            norm, alignment, centre_product, _ = read_terms(
+                others, row + j, first, layout, bits, floats
+            )
+            size = alignment * np.sqrt(energies[j])
+            estimate = length * products[j] * (norm / size if size > 0 else 0.0)
+            distance = -centre_product - estimate if is_product else norm**2 - 2 * estimate
+            if kept < k or distance < distances[k - 1]:
+                kept = min(kept + 1, k)
+                place = kept - 1
+                while place > 0 and distance < distances[place - 1]:
+                    distances[place], nearest[place] = distances[place - 1], nearest[place - 1]
+                    place -= 1
+                distances[place], nearest[place] = distance, row + j

@@ -8,7 +8,6 @@ from ._coarse import (
     BLOCK,
     CENTRE,
     GROUP,
-    MOST_LEVELS,
     SLAB_ROWS,
     TERM_BYTES,
     collect_rows,
@@ -17,7 +16,7 @@ from ._coarse import (
     fill_tables,
     find_rows,
     keep_best,
-    sample_limit,
+    measure_rows,
 )
 from ._codebook import decode_words, encode_words
 from ._dot import BYTE_OFFSET, HAS_BYTES, QUERIES
@@ -28,7 +27,7 @@ from ._isa import VECTOR_BITS
 from ._look_up import N_ENTRIES
 from ._nested import FEW_VECTORS, decode_blocks, encode_blocks, multiply_blocks
 from ._rows import centre_rows, gather_rows, scale_rows
-from ._terms import pack_terms, unpack_fields
+from ._terms import pack_terms, unpack_terms
 from ._tile_products import multiply_tiles
 from ._tiles import round_rows, search_lists, search_tiles
 from ._top_k import update_top_k
@@ -47,7 +46,6 @@ __all__ = [
     "BLOCK",
     "CENTRE",
     "GROUP",
-    "MOST_LEVELS",
     "N_ENTRIES",
     "SLAB_ROWS",
     "TERM_BYTES",
@@ -57,7 +55,7 @@ __all__ = [
     "fill_tables",
     "find_rows",
     "keep_best",
-    "sample_limit",
+    "measure_rows",
     "BYTE_OFFSET",
     "FEW_VECTORS",
     "HAS_BYTES",
@@ -88,7 +86,7 @@ __all__ = [
     "search_lists",
     "search_tiles",
     "sort_visits",
-    "unpack_fields",
+    "unpack_terms",
     "update_top_k",
     "weigh_rows",
 ]

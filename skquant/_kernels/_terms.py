@@ -3,27 +3,72 @@
 import numpy as np
 from numba import njit
 
+from ._vectors import inlined
+
+NORM, ALIGNMENT, CENTRE_PRODUCT, ROW_MEAN = range(4)
+
+
+@inlined
+def _magnitude(level, mantissa, bits, floats):
+    """Read the leading bits of a float32; the exponent of infinity reads as zero."""
+    bits[0] = 0
+    if level >> np.uint64(mantissa) != np.uint64(0xFF):
+        bits[0] = np.uint32(level << np.uint64(23 - mantissa))
+    return np.float64(floats[0])
+
+
+@inlined
+def _cut(word, width):
+    """Take the lowest bits off a word: them, and the rest."""
+    width = np.uint64(width)
+    return word & ((np.uint64(1) << width) - np.uint64(1)), word >> width
+
+
+@inlined
+def read_terms(packed, row, first, layout, bits, floats):
+    """Read the terms of a row from the bytes that start at a place; see `unpack_terms`."""
+    word = np.uint64(0)
+    for i in range(first, packed.shape[1]):
+        word |= np.uint64(packed[row, i]) << np.uint64(8 * (i - first))
+    level, word = _cut(word, 8 + layout.mantissa)
+    magnitude = _magnitude(level, layout.mantissa, bits, floats)
+    if layout.has_alignment:
+        level, word = _cut(word, layout.alignment_bits)
+        alignment = layout.alignments[level]
+        level, word = _cut(word, layout.cosine_bits)
+        half = (1 << layout.cosine_bits) // 2 - 1 if layout.cosine_bits > 0 else 0
+        cosine = min(max((np.float64(level) - half) / max(half, 1), -1.0), 1.0)
+        return magnitude, alignment, magnitude * cosine * layout.centre_norm, 0.0
+    row_mean, alignment = 0.0, layout.alignments[0]
+    if layout.has_mean:
+        level, word = _cut(word, 32)
+        row_mean = _magnitude(level & np.uint64(0x7FFFFFFF), 23, bits, floats)
+        row_mean = -row_mean if level >> np.uint64(31) else row_mean
+    norm = magnitude / alignment if alignment > 0 else 0.0
+    return norm, alignment, 0.0, row_mean
+
 
 @njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
-def unpack_fields(packed, widths, fields):
-    """Split the bytes of rows into unsigned integers of given widths, the lowest bits first.
+def unpack_terms(packed, layout, terms):
+    """Read the terms of rows.
 
     Parameters
     ----------
     packed : uint8 ndarray of shape (n_rows, n_bytes)
-    widths : int64 ndarray of shape (n_fields,)
-        Bits of each; a row has at most eight bytes.
-    fields : int64 ndarray of shape (n_fields, n_rows)
-        Written to.
+        At most eight bytes a row.
+    layout : NamedTuple
+        `mantissa`, `alignment_bits` and `cosine_bits`, how many bits there are of each;
+        `has_alignment` and `has_mean`, whether rows have these terms; `alignments`, the alignment
+        at each level, or that of all rows; and `centre_norm`.
+    terms : float64 ndarray of shape (4, n_rows)
+        Written to: norm, alignment, product with the centre, and mean.
     """
+    bits = np.empty(1, np.uint32)
+    floats = bits.view(np.float32)
     for row in range(packed.shape[0]):
-        word = np.uint64(0)
-        for i in range(packed.shape[1]):
-            word |= np.uint64(packed[row, i]) << np.uint64(8 * i)
-        for field in range(len(widths)):
-            width = np.uint64(widths[field])
-            fields[field, row] = word & ((np.uint64(1) << width) - np.uint64(1))
-            word >>= width
+        norm, alignment, product, mean = read_terms(packed, row, 0, layout, bits, floats)
+        terms[NORM, row], terms[ALIGNMENT, row] = norm, alignment
+        terms[CENTRE_PRODUCT, row], terms[ROW_MEAN, row] = product, mean
 
 
 @njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")

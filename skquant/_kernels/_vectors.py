@@ -565,14 +565,26 @@ def lowest_bit(bits):
     """Find the lowest bit that is set in a uint64."""
 
 
+@traceable
+def highest_bit(bits):
+    """Find the highest bit that is set in a uint64."""
+
+
 @type_callable(lowest_bit)
-def _type_lowest_bit(context):
+@type_callable(highest_bit)
+def _type_bit(context):
     return lambda bits: types.uint64 if bits == types.uint64 else None
 
 
 @lower_builtin(lowest_bit, types.uint64)
 def _lower_lowest_bit(context, builder, sig, args):
     return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+
+@lower_builtin(highest_bit, types.uint64)
+def _lower_highest_bit(context, builder, sig, args):
+    above = builder.ctlz(args[0], ir.Constant(ir.IntType(1), 1))
+    return builder.sub(ir.Constant(above.type, 63), above)
 
 
 @traceable
@@ -880,6 +892,27 @@ def _lower_scatter_words(context, builder, sig, args):
     start = _start(context, builder, sig.args[0], args[0])
     words = _swap_bytes(builder, args[2])
     _access_lanes(builder, "scatter", start, args[1], ir.IntType(32), 1, words)
+    return context.get_dummy_value()
+
+
+@traceable
+def prefetch(array, index):
+    """Ask for the line of the cache with an element, which is needed soon."""
+
+
+@type_callable(prefetch)
+def _type_prefetch(context):
+    return lambda array, index: types.void if _is_index(array, index) else None
+
+
+@lower_builtin(prefetch, types.Array, types.Any)
+def _lower_prefetch(context, builder, sig, args):
+    byte, number = ir.IntType(8), ir.IntType(32)
+    place = _pointer(context, builder, sig, args, byte)
+    kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+    to_read, near, data = (ir.Constant(number, value) for value in (0, 3, 1))
+    builder.call(function, [place, to_read, near, data])
     return context.get_dummy_value()
 
 

@@ -82,7 +82,8 @@ class QuantizedNeighborsMixin(TrainingRowsMixin):
             mask of another length or holds indices of no rows, or if `rescore_source` does not
             cover the training rows.
         """
-        check_is_fitted(self)
+        if not hasattr(self, "n_samples_fit_"):  # the check takes its time
+            check_is_fitted(self)
         n_neighbors = self._resolve_n_neighbors(n_neighbors)
         if X is not None:
             X = self._validate_queries(X)
@@ -130,10 +131,25 @@ class QuantizedNeighborsMixin(TrainingRowsMixin):
         return follow_sparse_interface(csr_array((edges, indices, row_starts), shape=shape))
 
     def _validate_queries(self, X):
+        if self._is_plain(X):
+            return X
         X = validate_data(self, X, reset=False, dtype="numeric", order="C")
         if X.dtype in (np.float32, np.float64):
             return X
         return X.astype(np.float32 if np.can_cast(X.dtype, np.float32) else np.float64)
+
+    def _is_plain(self, X):
+        """Tell whether queries need no validation, which takes longer than to search for one."""
+        return (
+            type(X) is np.ndarray
+            and X.dtype in (np.float32, np.float64)
+            and X.ndim == 2
+            and 0 < len(X) <= FEW_QUERIES
+            and X.shape[1] == self.n_features_in_
+            and X.flags.c_contiguous
+            and not hasattr(self, "feature_names_in_")
+            and bool(np.isfinite(X).all())
+        )
 
     def _resolve_n_neighbors(self, n_neighbors):
         if n_neighbors is None:

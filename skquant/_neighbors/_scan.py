@@ -2,15 +2,14 @@
 
 import numpy as np
 
-from .._kernels._dispatch import MOST_LEVELS, SLAB_ROWS, fill_tables, find_rows, update_top_k
+from .._kernels._dispatch import SLAB_ROWS, find_rows, measure_rows
 from .._kernels._vectors import LANES
-from .._layered_code import POINTS
-from .._panels import aligned_empty
+from .._layered_code import POINTS, REST_FACTOR
+from .._panels import empty_panels
 from .._threads import run_in_threads
-from ._search import centre_queries, scale_and_offset
+from ._search import centre_queries
 
 FEW_QUERIES = 32
-_LARGEST_SUM = 2**16 - 1
 
 
 def search_few(codes, rows, queries, k, n_candidates, *, metric, n_jobs=None):
@@ -41,32 +40,62 @@ def search_few(codes, rows, queries, k, n_candidates, *, metric, n_jobs=None):
         Rows; of equal distances the smallest first.
     """
     coordinates, length, offset = centre_queries(codes._codec, queries, metric)
-    scan = Scan(codes, n_candidates, chosen_bits(len(codes), rows))
-    distances = np.full((len(queries), k), np.inf)
-    indices = np.empty((len(queries), k), np.int64)
+    chosen, is_product = chosen_bits(len(codes), rows), metric == "inner_product"
+    distances, indices = np.empty((len(queries), k)), np.empty((len(queries), k), np.int64)
 
     def search_one(i):
-        found, packed = scan.find(coordinates[i], length[i])
-        local = np.empty((1, k), np.int64)
-        _measure(
-            codes._codec, packed, coordinates[i : i + 1], length[i : i + 1], metric,
-            distances[i : i + 1], local,
-        )  # fmt: skip
-        indices[i] = found[local[0]]
+        query = coordinates[i]
+        found, words, others = find_candidates(codes, query, length[i], chosen, n_candidates)
+        measure(codes._codec, words, others, query, length[i], is_product, distances[i], indices[i])
+        indices[i] = found[indices[i]]
 
     run_in_threads(search_one, range(len(queries)), n_jobs)
-    order = np.lexsort((indices, distances), axis=1)
-    distances = np.take_along_axis(distances, order, axis=1)
-    return distances + offset[:, None], np.take_along_axis(indices, order, axis=1)
+    distances += offset[:, None]
+    return distances, indices
 
 
-def _measure(codec, packed, query, length, metric, distances, indices):
-    products, energy = codec.row_code.multiply(packed, query, codec.dither)
-    terms = codec.unpack_terms(packed)
-    factor, offset = scale_and_offset(terms, np.sqrt(energy), metric)
-    products = (products[:, 0] * factor).astype(np.float32)[None]
-    indices[:] = np.iinfo(np.int64).max
-    update_top_k(products, length, offset, 0, distances, indices)
+def find_candidates(codes, query, length, chosen, count):
+    """Find the rows that look best by their coarse layer.
+
+    Parameters
+    ----------
+    codes : QuantizedMatrix
+    query : float32 ndarray of shape (n_coordinates,)
+        Of unit length, in the coordinates of the codes.
+    length : float
+        That of the query.
+    chosen : uint64 ndarray of shape (n_slabs,)
+        The rows to choose from, as `chosen_bits` gives them.
+    count : int
+        How many to find; there may be more, which fill vectors.
+
+    Returns
+    -------
+    rows, words, others : ndarray
+        As `find_rows` gives them.
+    """
+    rows = codes._rows
+    # Up and down in turns: what was read last is still in the cache.
+    rows.downwards = not rows.downwards
+    inverse = rows.unit / length if length > rows.unit * 1e-30 else 1e30
+    return find_rows(
+        POINTS, codes._codec.row_code.sizes, query, np.float32(max(inverse, 1e-30)), rows.slabs,
+        chosen, rows.rest, min(-(-count // LANES) * LANES, len(rows)), rows.downwards,
+    )  # fmt: skip
+
+
+def measure(codec, words, others, query, length, is_product, distances, nearest):
+    """Measure candidates by both layers of their code, and keep the nearest.
+
+    The arguments are those of `measure_rows`.
+    """
+    code = codec.row_code
+    panels = empty_panels(len(others), code.n_coordinates)
+    code.rest.decode(others, panels, codec.dither)
+    measure_rows(
+        POINTS, code.sizes, words, REST_FACTOR, panels, query, length, others, code.rest.n_bytes,
+        codec.terms.for_kernels(codec.centre_norm), is_product, distances, nearest,
+    )  # fmt: skip
 
 
 def chosen_bits(n_rows, rows=None):
@@ -80,42 +109,3 @@ def chosen_bits(n_rows, rows=None):
     chosen = np.zeros(n_slabs * SLAB_ROWS, bool)
     chosen[rows] = True
     return np.packbits(chosen, bitorder="little").view("<u8").astype(np.uint64)
-
-
-class Scan:
-    """Find the rows of least scores by their coarse layer.
-
-    Parameters
-    ----------
-    codes : QuantizedMatrix
-        Its rows are `SlabRows`.
-    count : int
-        How many rows to find.
-    chosen : uint64 ndarray of shape (n_slabs,)
-        As `chosen_bits` gives it.
-    """
-
-    def __init__(self, codes, count, chosen):
-        self.rows, self.code, self.count, self.chosen = (
-            codes._rows,
-            codes._codec.row_code,
-            count,
-            chosen,
-        )
-        self.levels = min(MOST_LEVELS, _LARGEST_SUM // self.code.n_words)
-
-    def find(self, query, length):
-        """Find rows for a unit query: indices and packed rows."""
-        n_words = self.code.n_words
-        tables, values = aligned_empty((n_words, 64), np.uint8), np.empty((n_words, 64), np.float32)
-        step, start = fill_tables(POINTS, self.code.sizes, query, self.levels, values, tables)
-        inverse = np.float32(min(max(self.rows.unit / length, 1e-30), 1e30) if length > 0 else 1e30)
-        capacity = 2 * self.count // LANES * LANES + 8 * SLAB_ROWS
-        scores, rows = np.empty(capacity, np.float32), np.empty(capacity, np.int64)
-        words = np.empty((capacity, self.code.word_bytes), np.uint8)
-        n_found = find_rows(
-            tables, np.float32(step), np.float32(start), inverse, self.rows.slabs, self.chosen,
-            self.count, scores, rows, words,
-        )  # fmt: skip
-        rows = rows[:n_found]
-        return rows, self.rows.join(words[:n_found], self.rows.rest[rows])

@@ -35,6 +35,8 @@ class SlabRows:
         Bytes held.
     held_bytes : int
         Bytes held for a row.
+    downwards : bool
+        Where the last scan began.
     """
 
     ndim = 2
@@ -42,6 +44,7 @@ class SlabRows:
 
     def __init__(self, slabs, rest, place, unit):
         self.slabs, self.rest, self.place, self.unit = slabs, rest, place, unit
+        self.downwards = False
 
     @classmethod
     def split(cls, codec, packed, metric, unit=None):
@@ -67,7 +70,12 @@ class SlabRows:
         terms = np.stack([scale / unit, offset / unit**2], axis=1)
         terms = _upper_halves(np.clip(terms, -_LARGEST, _LARGEST))
         front = np.hstack([packed[:, words], terms])
-        return cls(_to_slabs(front), np.delete(packed, words, axis=1), words.start, unit)
+        return cls.from_parts(front, np.delete(packed, words, axis=1), words.start, unit)
+
+    @classmethod
+    def from_parts(cls, front, rest, place, unit):
+        """Lay out the bytes of rows that a scan reads, (n_rows, n_bytes), as slabs."""
+        return cls(_to_slabs(front), rest, place, unit)
 
     @staticmethod
     def concatenate(parts):
