@@ -149,7 +149,8 @@ class ListCoder(Value):
     def unpack_terms(self, lists, packed):
         """Read the terms of rows, `RowTerms`."""
         terms = packed[:, self.codec.row_code.n_bytes : self.codec.row_bytes]
-        return self.codec.terms.unpack(terms, self.centre_norms[lists])
+        terms = self.codec.terms.unpack(terms, 1.0)
+        return replace(terms, centre_product=terms.centre_product * self.centre_norms[lists])
 
     @property
     def nbytes(self):
