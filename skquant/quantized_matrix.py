@@ -14,7 +14,9 @@ class QuantizedMatrix(CompressedMatrix):
     """Rows in compressed form, with the codec that decodes them. Immutable and picklable.
 
     `LatticeQuantizer.compress` makes one. Indexing selects rows, ``@`` multiplies from the codes,
-    a panel of rows at a time, and gives what ``toarray() @`` would give.
+    a panel of rows at a time, and gives what ``toarray() @`` would give, but for rounding: the
+    finest codes are multiplied in single precision, others in 16-bit integers where the machine is
+    faster with these, which adds about 1e-5 of the product of the norms of both vectors.
 
     Parameters
     ----------

@@ -5,27 +5,30 @@ Which kernel serves which call::
     compress, transform        toarray, transform        products              kneighbors
     -------------------        ------------------        --------              ----------
     rows                       bytes                     bytes                 bytes
-      | _rows.centre_rows        | decode: _e8,            | decode              | decode
-      | _rows.scale_rows         |   _nested, _codebook,   v                     v
-      v                          |   _entropy            panels                panels
-    panels                       v                         | _rows.gather_rows   | _tiles.round_rows
-      | _hadamard.rotate       panels                      | BLAS                v
-      | encode: _nested,         | _hadamard.              |                   tiles, queries
-      |   _codebook, _entropy    |   rotate_back           | for few vectors     | _tiles.
-      v                          | _rows.gather_rows       | without panels:     |   search_tiles
-    bytes                        v                         | multiply_...blocks  v
+      | _rows.centre_rows        | decode: _e8,            | _e8.decode_e8_      | decode
+      | _rows.scale_rows         |   _nested, _codebook,   |   shorts, or        v
+      v                          |   _entropy              |   decode and      panels
+    panels                       v                         |   _tiles.           | _tiles.round_rows
+      | _hadamard.rotate       panels                      |   round_rows        v
+      | encode: _nested,         | _hadamard.              v                   tiles, queries
+      |   _codebook, _entropy    |   rotate_back         tiles                 | _tiles.
+      v                          | _rows.gather_rows       | _tile_products.     |   search_tiles
+    bytes                        v                         |   multiply_tiles    v
                                rows                        v                   k nearest rows
                                                          products
+
+For few vectors products go without tiles: ``_e8.multiply_e8_runs`` reads the blocks of a row one
+after the other, ``multiply_...blocks`` the same block of many rows.
 
 *Panels* hold 32 rows side by side each, (n_panels, n_coordinates, 32), and kernels work on as many
 at once, in the vectors of `_vectors`: one source for every machine, without branches on data.
 *Tiles* are panels rounded to bytes and 16-bit integers (`_dot`); where the machine has no fast
-products of these, search takes floats, BLAS and `_top_k.update_top_k` instead. In inverted lists
-`_tiles.search_lists` takes the place of `search_tiles`, and `_visits` plans and prepares what it
-needs. `_e8` is the decoder
-of all E8 codes up to four bits an entry and `_e8_encoder` their encoder, in 16-bit integers;
-`_nested` does every code. `_isa` is the one place that asks what the machine can do, and
-`_dispatch` the one that chooses by it; the rest of the package imports from there.
+products of these, products take floats and BLAS, and search `_top_k.update_top_k` besides. In
+inverted lists `_tiles.search_lists` takes the place of `search_tiles`, and `_visits` plans and
+prepares what it needs. `_e8` is the decoder of all E8 codes up to four bits an entry and
+`_e8_encoder` their encoder, in 16-bit integers; `_nested` does every code. `_isa` is the one place
+that asks what the machine can do, and `_dispatch` the one that chooses by it; the rest of the
+package imports from there.
 
 Kernels are compiled at the first call, and what a user waits for is mostly Numba's own work on
 functions and statements. What has no branches on values is therefore *traced* (`_traced`): Python
