@@ -4,7 +4,7 @@ Every method gets the same budget, in bits per entry of the matrix, everything c
 what skquant's own methods take of it. Errors are relative Frobenius errors. NQ rounds the entries
 themselves over one range, in whole bits. LPLR, LSVD and DSVD, the methods of the LPLR paper, take
 numbers of 8 bits; CALDERA is described in caldera.py. "rows" is a `LatticeQuantizer`, which has no
-rank. "fixed" and "entropy" are the default method with each `coding`; "s" is the time to fit.
+rank. "fixed" and "entropy" are the default method with each `coding`.
 
     python benchmarks/low_rank.py                   # all
     python benchmarks/low_rank.py camera phantom    # the errors of these matrices only
@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from caldera import caldera
 from datasets import camera, fashion_mnist, feed_forward, phantom
-from report import ROOT, Table, show, timed
+from report import ROOT, Table, show
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils.extmath import randomized_svd
 
@@ -105,7 +105,7 @@ def measure(name, judge=None):
     Returns
     -------
     dict
-        For a budget and a method: error, bits, seconds, and what `judge` gives.
+        For a budget and a method: error, bits, and what `judge` gives.
     """
     load, budgets = MATRICES[name]
     X, measured = load(), {}
@@ -113,27 +113,27 @@ def measure(name, judge=None):
         for method, compress in METHODS.items():
             if method == "NQ" and budget < 1:
                 continue
-            (reconstruction, bits), seconds = timed(compress, X, budget)
+            reconstruction, bits = compress(X, budget)
             error = np.linalg.norm(X - reconstruction) / np.linalg.norm(X)
             other = judge(reconstruction) if judge else None
-            measured[budget, method] = error, bits, seconds, other
-            print(name, budget, method, f"{error:.4f} {bits:.3f} {seconds:.1f}", other, flush=True)
+            measured[budget, method] = error, bits, other
+            print(name, budget, method, f"{error:.4f} {bits:.3f}", other, flush=True)
     return measured
 
 
 def error_table(results):
     """Lay out the errors of all matrices, a line for each budget."""
     columns = [("matrix", ""), ("budget", "g")] + [(method, ">6") for method in METHODS]
-    columns[-1:-1] = [("bits", ".3f"), ("s", ".0f")]
-    columns += [("bits", ".3f"), ("s", ".0f")]
+    columns[-1:-1] = [("bits", ".3f")]
+    columns += [("bits", ".3f")]
     lines = []
     for name, measured in results.items():
         for budget in MATRICES[name][1]:
             line = [name, budget]
             for method in METHODS:
-                error, *taken, _ = measured.get((budget, method), (None,) * 4)
+                error, bits, _ = measured.get((budget, method), (None,) * 3)
                 line.append("–" if error is None else f"{error:.4f}")
-                line += taken if method in OURS else []
+                line += [bits] if method in OURS else []
             lines.append(tuple(line))
     return Table("low_rank", columns, lines)
 

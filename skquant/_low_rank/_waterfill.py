@@ -54,6 +54,7 @@ class Waterfill:
         self.factor_level = factor_level
         self.root = root
         self._models = {}
+        self._coded = None  # the factors before a residual, which do not depend on its step
         self._search = StepSearch(self.at, self._guess, self._entries, *self._limits())
 
     def on(self, sample):
@@ -113,16 +114,23 @@ class Waterfill:
         return replace(scheme, left=code), total
 
     def _entropy(self, step):
-        coarse = step if self.factor_level is None else max(step, level_step(self.factor_level))
-        scheme = self._basis(self._rank(_TRELLIS_DISTORTION * coarse**2), coarse)
-        scores = self.sample @ scheme.projection
-        left, factor = self._code("left", scores, coarse, scheme.left_root)
         if self.factor_level is None:
-            return replace(scheme, left=left), self._bits(scheme.right, factor)
-        rest = self.sample - factor.toarray() @ scheme.rows
-        residual, rest_factor = self._code("residual", rest, step, self.root)
-        bits = self._bits(scheme.right, factor, rest_factor)
-        return replace(scheme, left=left, residual=residual, residual_root=self.root), bits
+            scheme, left = self._factors(step)
+            return scheme, self._bits(scheme.right, left)
+        coarse = max(step, level_step(self.factor_level))
+        if self._coded is None or self._coded[0] != coarse:
+            self._coded = coarse, *self._factors(coarse)
+        _, scheme, left = self._coded
+        rest = self.sample - left.toarray() @ scheme.rows
+        residual, coded = self._code("residual", rest, step, self.root)
+        bits = self._bits(scheme.right, left, coded)
+        return replace(scheme, residual=residual, residual_root=self.root), bits
+
+    def _factors(self, step):
+        """Code both factors: the scheme of all rows, and the left factor of the sample."""
+        scheme = self._basis(self._rank(_TRELLIS_DISTORTION * step**2), step)
+        code, left = self._code("left", self.sample @ scheme.projection, step, scheme.left_root)
+        return replace(scheme, left=code), left
 
     def _code(self, name, rows, step, root):
         """Code rows, with the model that has suited them at a similar step."""
