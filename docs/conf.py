@@ -3,6 +3,8 @@
 import tomllib
 from pathlib import Path
 
+from docutils import nodes
+
 import skquant
 
 project = "skquant"
@@ -36,6 +38,9 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_title = "skquant"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["skquant.css"]
+html_theme_options = {"header_links_before_dropdown": 6}
 
 
 def skip_what_scikit_learn_documents(app, what, name, obj, skip, options):
@@ -45,6 +50,14 @@ def skip_what_scikit_learn_documents(app, what, name, obj, skip, options):
     return None
 
 
+def take_recall_for_text(app, doctree):
+    """Undo the links that docutils makes of ``recall@10``, which it takes for an address."""
+    for link in list(doctree.findall(nodes.reference)):
+        if link.get("refuri", "").startswith("mailto:recall@"):
+            link.parent.replace(link, link.children)
+
+
 def setup(app):
-    """Connect the hook above."""
+    """Connect the hooks above."""
     app.connect("autodoc-skip-member", skip_what_scikit_learn_documents)
+    app.connect("doctree-read", take_recall_for_text)
