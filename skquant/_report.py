@@ -1,6 +1,7 @@
 """What a compression costs and what it keeps, as a small table."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from sklearn.utils import check_array, gen_batches
@@ -8,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._exact_neighbors import exact_neighbors, nearest_in_blocks, without_own
 from ._neighbors._metric import as_searched
+from ._neighbors._rows import reconstruct
 from .metrics import held_codes, neighbor_recall, normalised_error
 from .quantized_matrix import QuantizedMatrix
 from .theory import distortion_rate
@@ -134,20 +136,24 @@ def compression_report(estimator, X, *, n_neighbors=10):
             raise ValueError(
                 f"X must hold the training rows, of shape {held[0].shape}, got {X.shape}."
             )
+        decoded = partial(_decoded_training_rows, estimator)
     elif hasattr(estimator, "compress"):
         held, metric = [estimator.compress(X)], "euclidean"
+        decoded = partial(_decoded, held[0])
     else:
         raise ValueError(f"compression_report found nothing compressed in {estimator!r}.")
     nbytes = sum(matrix.nbytes for matrix in held)
+    if hasattr(estimator, "lists_"):
+        nbytes += estimator.lists_.nbytes - held[0].nbytes  # centroids, and which row is where
     bits = sum(matrix.bits_per_entry for matrix in held)
-    nmse = normalised_error(as_searched(X, metric, np.float32), _decoded(held))
+    nmse = normalised_error(as_searched(X, metric, np.float32), decoded())
     recall = np.nan
     if len(X) > 1:
         exact = without_own(exact_neighbors(X, X[sample], n_neighbors + 1, metric), sample)
         if hasattr(estimator, "codes_"):
             found = estimator.kneighbors(X[sample], n_neighbors + 1, return_distance=False)
         else:
-            found = nearest_in_blocks(_decoded(held), X[sample], n_neighbors + 1, metric)
+            found = nearest_in_blocks(decoded(), X[sample], n_neighbors + 1, metric)
         recall = neighbor_recall(exact, without_own(found, sample))
     with np.errstate(divide="ignore"):
         excess = float(bits + np.log2(nmse) / 2)
@@ -166,11 +172,20 @@ def compression_report(estimator, X, *, n_neighbors=10):
     )
 
 
-def _decoded(matrices):
-    """Reconstruct the sum of matrices, block by block: places of rows, and the rows."""
-    first = matrices[0]
-    if not isinstance(first, QuantizedMatrix):
-        yield from first.panels(np.float64)
+def _decoded(matrix):
+    """Reconstruct a matrix, block by block: places of rows, and the rows."""
+    if not isinstance(matrix, QuantizedMatrix):
+        yield from matrix.panels(np.float64)
         return
-    for rows in gen_batches(len(first), max(1, _BLOCK_FLOATS // first.shape[1])):
-        yield rows, sum(matrix[rows].toarray() for matrix in matrices)
+    for rows in gen_batches(len(matrix), max(1, _BLOCK_FLOATS // matrix.shape[1])):
+        yield rows, matrix[rows].toarray()
+
+
+def _decoded_training_rows(estimator):
+    """Reconstruct training rows from all codes that are held, as `_decoded` does."""
+    n_rows, n_features = estimator.codes_.shape
+    for rows in gen_batches(n_rows, max(1, _BLOCK_FLOATS // n_features)):
+        block = reconstruct(estimator._held, rows)
+        if hasattr(estimator, "rescore_codes_"):
+            block = block + estimator.rescore_codes_[rows].toarray()
+        yield rows, block

@@ -93,6 +93,23 @@ def test_numbers_of_neighbours(metric, rescore):
     assert report.recall == pytest.approx(np.mean(hits))
 
 
+@pytest.mark.parametrize("rescore", [None, 2])
+def test_numbers_of_lists(rescore):
+    search = QuantizedNearestNeighbors(
+        bits=2, n_lists=8, n_probe=2, rescore=rescore, random_state=0
+    ).fit(X)
+    report = compression_report(search, X)
+    extra = search.rescore_codes_.nbytes if rescore else 0
+    assert report.nbytes == search.lists_.nbytes + extra
+    found = search.set_params(rescore=None).kneighbors(X, 1, return_distance=False)
+    all_lists = search.set_params(n_probe=8, rescore=rescore)
+    assert (found[:, 0] == np.arange(400)).mean() > 0.9
+    assert compression_report(all_lists, X).recall > report.recall
+    assert report.nmse < (0.02 if rescore else 0.2)
+    plain = QuantizedNearestNeighbors(bits=2, rescore=rescore, random_state=0).fit(X)
+    assert report.nmse < compression_report(plain, X).nmse  # residuals are smaller than rows
+
+
 def test_inner_products_may_prefer_other_rows_to_the_own():
     search = QuantizedNearestNeighbors(bits=8, metric="inner_product", random_state=0).fit(X)
     products = X @ X.T
