@@ -101,7 +101,9 @@ class LayeredRowCode(Value):
         panels = np.ascontiguousarray(panels, np.float32)
         rest = np.zeros_like(panels)
         encode_coarse(POINTS, self.sizes, panels, self.rest.n_bytes, codes, 1 / REST_FACTOR, rest)
-        self.rest.encode(rest, codes, dither)
+        own = np.zeros((len(codes), self.rest.n_bytes), np.uint8)
+        self.rest.encode(rest, own, dither)  # it may write zeros after its bytes
+        codes[:, : self.rest.n_bytes] = own
         energy = self.decode(codes, rest, dither)
         inner = np.einsum("pij,pij->pj", panels, rest).ravel()[: len(codes)]
         return np.stack([inner, energy], axis=1)

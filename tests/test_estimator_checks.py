@@ -37,6 +37,7 @@ NEIGHBORS = [
     QuantizedKNeighborsRegressor(bits=2, metric="cosine", weights="distance", rescore=2),
     QuantizedNearestNeighbors(),
     QuantizedNearestNeighbors(metric="inner_product", rescore=1.5),
+    QuantizedNearestNeighbors(bits=2, n_candidates=20),
     QuantizedKNeighborsClassifier(n_lists=3, n_probe=1),
     QuantizedKNeighborsRegressor(metric="cosine", n_lists="auto"),
     QuantizedNearestNeighbors(metric="inner_product", n_lists=2, rescore=2),

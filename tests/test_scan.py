@@ -196,11 +196,9 @@ def test_all_candidates_give_the_distances_of_the_codes(data):
     search = QuantizedNearestNeighbors(n_neighbors=30, bits=2, n_candidates=5000, random_state=0)
     distances, indices = search.fit(X).kneighbors(queries)
     codec = search.codes_._codec
-    panels = empty_rows = np.empty((len(X), codec.row_code.n_coordinates), np.float32)
-    norm, terms = codec.decode_coordinates(search.codes_._rows[:], panels)
+    terms = codec.unpack_terms(search.codes_._rows[:])
     centred = queries.astype(float) - codec.mean
-    coordinates = codec.to_coordinates(centred)
-    products = (coordinates @ empty_rows.T.astype(float)) * terms.unbiased_factor(norm)
+    products = centred @ (search.codes_.toarray() - codec.mean).T / terms.alignment**2
     exact = (centred**2).sum(axis=1)[:, None] + terms.norm**2 - 2 * products
     expected = np.argsort(exact, axis=1, kind="stable")[:, :30]
     assert np.mean(indices == expected) > 0.99

@@ -8,14 +8,15 @@ from . import FLOAT_BITS
 from .base import Peer
 
 version = __version__
+N_CANDIDATES = 192
 
 
 class Skquant(Peer):
     """Search among compressed rows."""
 
-    def __init__(self, bits, n_threads):
-        parameters = {"bits": bits, "metric": "inner_product", "random_state": 0}
-        super().__init__("skquant", bits, parameters)
+    def __init__(self, name, bits, parameters, n_threads):
+        parameters = {"metric": "inner_product", "random_state": 0} | parameters
+        super().__init__(name, bits, parameters)
         self.knn = QuantizedKNeighborsClassifier(**parameters, n_jobs=n_threads)
 
     def warm_up(self, rows):
@@ -41,4 +42,10 @@ class Skquant(Peer):
 
 
 def contestants(n_features, bits, n_threads):
-    return [Skquant(bits, n_threads)] if bits != FLOAT_BITS else []
+    if bits == FLOAT_BITS:
+        return []
+    listed = [Skquant("skquant", bits, {"bits": bits}, n_threads)]
+    if bits == 4:  # 1.5 bits of a coarse layer come on top, and make five
+        parameters = {"bits": 3.5, "n_candidates": N_CANDIDATES}
+        listed.append(Skquant("skquant, coarse layer", 5, parameters, n_threads))
+    return listed
