@@ -80,11 +80,11 @@ def _squared_error(codec, rows):
 def _mean_and_spread(X):
     """Mean of each feature and root mean squared norm of the centred rows, block by block."""
     total, energy, block = np.zeros(X.shape[1]), 0.0, max(1, 2**18 // X.shape[1])
+    found = _map_blocks(_sum_block, X, block)
     with np.errstate(over="ignore", invalid="ignore"):
-        for start in steps("mean", range(0, len(X), block)):
-            rows = X[start : start + block].astype(np.float64)
-            total += rows.sum(axis=0)
-            energy += np.einsum("ij,ij->", rows, rows)
+        for sums, squares in steps("mean", found, -(-len(X) // block)):
+            total += sums
+            energy += squares
         mean = total / len(X)
         spread = np.sqrt(max(energy / len(X) - mean @ mean, 0.0))
     if not (np.isfinite(spread) and np.isfinite(mean).all()):
@@ -92,3 +92,17 @@ def _mean_and_spread(X):
             "X has a row too large to compress: its square overflows float64. Scale X down."
         )
     return mean, spread
+
+
+def _map_blocks(function, X, n_rows):
+    """Apply a function to blocks of so many rows, in order; rows elsewhere are worked on there."""
+    if hasattr(X, "map_blocks"):
+        return X.map_blocks(function, n_rows)
+    return (function(X[start : start + n_rows]) for start in range(0, len(X), n_rows))
+
+
+def _sum_block(rows):
+    """Sum rows, and the squares of their entries, always in the same order."""
+    rows = rows.astype(np.float64, order="C")
+    with np.errstate(over="ignore", invalid="ignore"):
+        return rows.sum(axis=0), np.einsum("ij,ij->", rows, rows)

@@ -172,13 +172,17 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, Estimator):
             not for the lattice or the rotation, or `X` is empty or holds NaN or infinity.
         """
         X = validate_data(self, X, dtype="numeric")
+        with reported(self, "fit", X):
+            self._fit_rows(X)
+        return self
+
+    def _fit_rows(self, X):
+        """Fit to rows that can be sliced, be they in memory or not."""
         if self.center is True:
             raise ValueError('center must be "features", "rows" or False, got True.')
         self.lattice_ = self._choose_lattice()
-        with reported(self, "fit", X), single_threaded_blas():
-            # One thread, so that the bytes do not depend on their number.
+        with single_threaded_blas():  # so that the bytes do not depend on the number of threads
             self._codec = self._fit_codec(X)
-        return self
 
     def _fit_codec(self, X):
         settings = {
@@ -228,7 +232,7 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, Estimator):
         codec = self._codec
         if self.output == "codes":
             return self._encode(codec, X)
-        dtype = _output_dtype(X)
+        dtype = output_dtype(X)
         out = np.empty(X.shape, dtype)
 
         def reconstruct(rows):
@@ -313,7 +317,11 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, Estimator):
             seed = check_scalar(dither_seed, "dither_seed", Integral, min_val=0, max_val=2**32 - 1)
             codec = codec.with_dither(int(seed))
         with reported(self, "compress", X):
-            return QuantizedMatrix(codec, self._encode(codec, X), _output_dtype(X))
+            return self._compress(codec, X)
+
+    def _compress(self, codec, X):
+        """Compress rows that are known to be sound."""
+        return QuantizedMatrix(codec, self._encode(codec, X), output_dtype(X))
 
     def score(self, X, y=None):
         """Give minus the normalised mean squared error of the reconstruction.
@@ -404,7 +412,7 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, Estimator):
             run_in_threads(function, blocks, self.n_jobs, "quantize")
 
 
-def _output_dtype(X):
+def output_dtype(X):
     """Dtype of reconstructions: float64 for float64 of any byte order, float32 for all else."""
     return np.float64 if X.dtype.kind == "f" and X.dtype.itemsize == 8 else np.float32
 

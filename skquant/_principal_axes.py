@@ -36,7 +36,7 @@ def normalised_blocks(X, mean, center):
     n_rows, n_features = X.shape
     step = max(1, BLOCK_FLOATS // n_features)
     for start in steps("principal axes", range(0, n_rows, step)):
-        rows = X[start : start + step].astype(np.float64) - mean
+        rows = X[start : start + step].astype(np.float64, order="C") - mean
         largest = np.abs(rows).max(axis=1, keepdims=True)  # so that nothing below overflows
         rows /= np.where(largest > 0, largest, 1)
         if center == "rows":

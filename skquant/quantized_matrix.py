@@ -161,7 +161,7 @@ class QuantizedMatrix(CompressedMatrix):
             raise ValueError("matrices is empty.")
         first = matrices[0]
         for matrix in matrices[1:]:
-            if not _same_codec(first._codec, matrix._codec):
+            if not same_codec(first._codec, matrix._codec):
                 raise ValueError("Matrices of different codecs cannot be concatenated.")
         rows = np.concatenate([np.asarray(matrix._rows) for matrix in matrices])
         return QuantizedMatrix(first._codec, rows, np.result_type(*(m.dtype for m in matrices)))
@@ -289,7 +289,7 @@ def _as_columns(operand):
     return operand[:, None] if operand.ndim == 1 else operand
 
 
-def _same_codec(a, b):
+def same_codec(a, b):
     """Tell whether two codecs decode alike."""
     if a is b:
         return True

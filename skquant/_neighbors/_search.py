@@ -53,22 +53,38 @@ def search(codes, queries, k, *, metric, n_jobs=None):
     indices : int64 ndarray of shape (n_queries, k)
         Rows; of equal distances the smallest first.
     """
+    distances, indices, offset = search_part(codes, queries, k, metric=metric, n_jobs=n_jobs)
+    return distances + offset[:, None], indices
+
+
+def search_part(codes, queries, k, *, metric, n_jobs=None):
+    """Search some of the rows, so that what was found in several parts can be joined.
+
+    The arguments are those of `search`.
+
+    Returns
+    -------
+    distances : float64 ndarray of shape (n_queries, k)
+        Less the query's own part: adding it might make different distances equal.
+    indices : int64 ndarray of shape (n_queries, k)
+    offset : float64 ndarray of shape (n_queries,)
+        The query's own part, the same for all rows.
+    """
     coordinates, length, query_offset = centre_queries(codes._codec, queries, metric)
     use = _FloatQueries if not HAS_INTEGERS else _IntegerQueries
     prepared = use(codes._codec.row_code, coordinates, length)
 
-    def search_part(rows):
+    def search_slice(rows):
         return _search_rows(codes, prepared, rows, k, metric)
 
     parts = gen_even_slices(len(codes), min(thread_count(n_jobs), len(codes)))
     with single_threaded_blas():
-        found = run_in_threads(search_part, list(parts), n_jobs)
+        found = run_in_threads(search_slice, list(parts), n_jobs)
     distances = np.concatenate([d for d, _ in found], axis=1)
     indices = np.concatenate([i for _, i in found], axis=1)
     order = np.lexsort((indices, distances), axis=1)[:, :k]
     distances = np.take_along_axis(distances, order, axis=1)
-    indices = np.take_along_axis(indices, order, axis=1)
-    return distances + query_offset[:, None], indices
+    return distances, np.take_along_axis(indices, order, axis=1), query_offset
 
 
 def centre_queries(codec, queries, metric):
