@@ -85,12 +85,12 @@ def test_the_bytes_are_those_of_one_machine(tmp_path, lengths, quantizer):
     assert bytes_of(found, tmp_path / "found") == bytes_of(expected, tmp_path / "expected")
 
 
-@pytest.mark.parametrize("block", [3, 64, 700])
-def test_sums_do_not_depend_on_chunks(monkeypatch, block):
+@pytest.mark.parametrize("block", [16, 70])
+def test_sums_do_not_depend_on_chunks(block):
     """Wide rows, so that a block of the sums has few."""
-    wide = dense(1500, 2**18 // block, np.float32) * np.float32(1e3)
+    wide = dense(300, 2**18 // block, np.float32) * np.float32(1e3)
     expected = LatticeQuantizer(random_state=0).fit(wide).mean_
-    for lengths in ((1500,), (100, 1400), (1, 2, 297, 1200)):
+    for lengths in ((300,), (100, 200), (1, 2, 197, 100)):
         found = fit(LatticeQuantizer(random_state=0), in_chunks(wide, lengths)).mean_
         np.testing.assert_array_equal(found, expected)
 

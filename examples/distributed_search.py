@@ -6,9 +6,7 @@ The rows of a Dask array are compressed where they are, on the workers of a clus
 processes of this machine. One of them is killed while it searches, and the answers stay the same.
 """
 
-# %%
-# Rows in chunks
-# --------------
+# Rows in chunks.
 # Each chunk is made from its number, as it would be read from a file. No process ever holds them
 # all.
 
@@ -23,7 +21,8 @@ try:
     import dask.array as da
     from dask.distributed import Client, LocalCluster
 except ImportError:
-    sys.exit('This example needs Dask: python -m pip install "skquant[dask]".')
+    print('This example needs Dask: python -m pip install "skquant[dask]".')
+    sys.exit()
 
 from skquant import QuantizedNearestNeighbors
 
@@ -46,9 +45,7 @@ def main():
     )
     queries = np.random.default_rng(1000).standard_normal((500, N_FEATURES), dtype=np.float32)
 
-    # %%
-    # Fit and search
-    # --------------
+    # Fit and search.
     # The workers hold codes of four bits an entry.
 
     with (
@@ -59,9 +56,7 @@ def main():
         print(search.codes_)
         print(f"the floats would take {rows.nbytes / 1e6:.1f} MB")
 
-        # %%
-        # A worker is lost
-        # ----------------
+        # A worker is lost.
         # Dask compresses again what it held.
 
         found = client.compute(search.kneighbors(da.from_array(queries, chunks=(100, -1))))
@@ -70,9 +65,7 @@ def main():
         os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
         distances, indices = (future.result() for future in found)
 
-    # %%
-    # One machine finds the same
-    # --------------------------
+    # One machine finds the same.
 
     here = QuantizedNearestNeighbors(n_neighbors=10, bits=4, random_state=0)
     here.fit(np.vstack([make_chunk(i) for i in range(N_CHUNKS)]))
