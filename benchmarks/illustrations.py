@@ -51,7 +51,7 @@ def code():
     axes.fill(*coarse.T, facecolor="C0", alpha=0.08)
     axes.plot(*np.vstack([coarse, coarse[:1]]).T, "C0")
     axes.plot(*words.T, "C0o", ms=4)
-    inside, outside = np.array([-1.25, 1.5]), np.array([1.9, 2.35])
+    inside, outside = np.array([-1.3, 0.7]), np.array([1.9, 2.35])
     shrunk = outside * next(s for s in np.linspace(1, 0, 400) if _holds(s * outside, lattice))
     for x, seen in ((inside, inside), (outside, shrunk)):
         word = words[np.linalg.norm(words - seen, axis=1).argmin()]
@@ -74,7 +74,7 @@ def water():
     level, rates = reverse_water_fill(variances, 1.0 * len(variances))
     places = np.arange(1, len(variances) + 1)
     coded = rates > 0
-    axes.bar(places, variances, color=np.where(coded, "C0", "0.8"), width=0.8)
+    axes.bar(places, variances, color=np.where(coded, "C0", "0.8"), width=1)
     axes.axhline(level, color="C1")
     axes.annotate("level: the error of each that is coded", (2, level / 1.9), color="white")
     axes.annotate(r"bits: $\frac{1}{2}\log_2$ of height / level", (12, variances[3]))

@@ -115,8 +115,19 @@ def lsvd(X, rank, bits=8, basis_bits=None, *, rounding="nearest", random_state=N
 
     Parameters
     ----------
-    X, rank, bits, basis_bits, rounding, random_state
-        As for `lplr`.
+    X : array-like of shape (n_rows, n_features)
+        The matrix, float32 or float64; may be memory-mapped.
+    rank : int
+        Columns of L; at most min(n_rows, n_features) are used.
+    bits : int, default=8
+        Bits of a number of L, at most 16.
+    basis_bits : int, default=None
+        Bits of a number of R; None takes `bits`.
+    rounding : {"nearest", "dithered"}, default="nearest"
+        As the experiments of the paper round, or as its theory does: to the level below or above,
+        at random and without bias.
+    random_state : int, RandomState instance or None, default=None
+        Draws the mixture and the dither.
 
     Returns
     -------
@@ -146,8 +157,19 @@ def dsvd(X, rank, bits=8, basis_bits=None, *, rounding="nearest", random_state=N
 
     Parameters
     ----------
-    X, rank, bits, basis_bits, rounding, random_state
-        As for `lplr`.
+    X : array-like of shape (n_rows, n_features)
+        The matrix, float32 or float64; may be memory-mapped.
+    rank : int
+        Columns of L; at most min(n_rows, n_features) are used.
+    bits : int, default=8
+        Bits of a number of L, at most 16.
+    basis_bits : int, default=None
+        Bits of a number of R; None takes `bits`.
+    rounding : {"nearest", "dithered"}, default="nearest"
+        As the experiments of the paper round, or as its theory does: to the level below or above,
+        at random and without bias.
+    random_state : int, RandomState instance or None, default=None
+        Draws the dither.
 
     Returns
     -------
@@ -177,8 +199,15 @@ def naive_quantization(X, bits=8, *, rounding="nearest", random_state=None):
 
     Parameters
     ----------
-    X, bits, rounding, random_state
-        As for `lplr`.
+    X : array-like of shape (n_rows, n_features)
+        The matrix, float32 or float64; may be memory-mapped.
+    bits : int, default=8
+        Bits of an entry, at most 16.
+    rounding : {"nearest", "dithered"}, default="nearest"
+        As the experiments of the paper round, or as its theory does: to the level below or above,
+        at random and without bias.
+    random_state : int, RandomState instance or None, default=None
+        Draws the dither.
 
     Returns
     -------
@@ -210,12 +239,16 @@ def bits_per_entry(n_rows, n_features, rank, bits=8, basis_bits=None):
     n_rows, n_features : int
         Shape of the matrix.
     rank : int
-    bits, basis_bits : int
-        As for `lplr`.
+        Columns of L.
+    bits : int, default=8
+        Bits of a number of L.
+    basis_bits : int, default=None
+        Bits of a number of R; None takes `bits`.
 
     Returns
     -------
     float
+        Bits of all numbers of both factors over the number of entries.
 
     Examples
     --------
@@ -235,8 +268,10 @@ def parity_rank(n_rows, n_features, naive_bits, bits=8, basis_bits=None):
         Shape of the matrix.
     naive_bits : float
         Bits of an entry under naive quantization.
-    bits, basis_bits : int
-        As for `lplr`.
+    bits : int, default=8
+        Bits of a number of L.
+    basis_bits : int, default=None
+        Bits of a number of R; None takes `bits`.
 
     Returns
     -------
@@ -292,7 +327,10 @@ def affine_correction(X, approximation):
 
     Parameters
     ----------
-    X, approximation : array-like of shape (n_rows, n_features)
+    X : array-like of shape (n_rows, n_features)
+        The matrix.
+    approximation : array-like of shape (n_rows, n_features)
+        What is to be scaled and shifted.
 
     Returns
     -------

@@ -205,7 +205,22 @@ class InvertedLists(Value):
 
     @classmethod
     def encode(cls, coder, X, n_jobs=None):
-        """Code rows; they are numbered as they come."""
+        """Code rows; they are numbered as they come.
+
+        Parameters
+        ----------
+        coder : ListCoder
+            How rows come into lists.
+        X : ndarray of shape (n_rows, n_features)
+            The rows.
+        n_jobs : int, default=None
+            Number of threads; it does not change the result.
+
+        Returns
+        -------
+        InvertedLists
+            The coded rows.
+        """
         lists, packed = coder.encode(X, n_jobs)
         dtype = np.float64 if X.dtype == np.float64 else np.float32
         return cls._sort(coder, lists, packed, np.arange(len(X)), dtype)
@@ -221,7 +236,13 @@ class InvertedLists(Value):
         return cls(coder, QuantizedMatrix(coder.codec, packed[order], dtype), starts, numbers)
 
     def without_empty(self):
-        """Give the same rows, and no lists that have none."""
+        """Give the same rows, and no lists that have none.
+
+        Returns
+        -------
+        InvertedLists
+            With as many lists as have rows.
+        """
         kept = self.sizes > 0
         if kept.all():
             return self
@@ -232,7 +253,18 @@ class InvertedLists(Value):
 
     @staticmethod
     def concatenate(parts):
-        """Join lists of the same coder; the rows of each are numbered on from those before."""
+        """Join lists of the same coder; the rows of each are numbered on from those before.
+
+        Parameters
+        ----------
+        parts : list of InvertedLists
+            At least one.
+
+        Returns
+        -------
+        InvertedLists
+            All rows.
+        """
         first, n_before = parts[0], np.cumsum([0, *map(len, parts)])
         numbers = [part.numbers + n for part, n in zip(parts, n_before[:-1], strict=True)]
         return InvertedLists._sort(
@@ -295,17 +327,52 @@ class InvertedLists(Value):
         return places
 
     def stored(self, rows):
-        """Give the lists of training rows, by number, and their codes."""
+        """Give the lists of training rows, and their codes.
+
+        Parameters
+        ----------
+        rows : slice, int ndarray or mask
+            Training rows, by number.
+
+        Returns
+        -------
+        lists : intp ndarray of shape (n_chosen,)
+            The list of each.
+        packed : uint8 ndarray of shape (n_chosen, row_bytes)
+            Its code.
+        """
         places = self.places[rows]
         lists = np.searchsorted(self.starts, places, side="right") - 1
         return lists, self.codes._rows[places]
 
     def take(self, rows):
-        """Reconstruct training rows by number."""
+        """Reconstruct training rows.
+
+        Parameters
+        ----------
+        rows : slice, int ndarray or mask
+            Training rows, by number.
+
+        Returns
+        -------
+        ndarray of shape (n_chosen, n_features)
+            Centroids and decoded residuals, added.
+        """
         return self.coder.decode(*self.stored(rows), self.codes.dtype)
 
     def among(self, rows):
-        """Give the same lists with some training rows, as a mask or by number; numbers stay."""
+        """Give the same lists with some of the training rows, whose numbers stay.
+
+        Parameters
+        ----------
+        rows : slice, int ndarray or mask
+            Training rows, by number.
+
+        Returns
+        -------
+        InvertedLists
+            Some of its lists may be empty.
+        """
         kept = np.zeros(len(self), bool)
         kept[rows] = True
         stored = kept[self.numbers]
