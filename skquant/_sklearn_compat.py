@@ -37,9 +37,10 @@ def validate_data(estimator, X, *y, ensure_all_finite=True, **settings):
         return checked
     rows = checked[0] if y else checked
     step = max(1, _BLOCK_ENTRIES // rows.shape[1])
-    for block in gen_batches(len(rows), step) if ensure_all_finite else ():
-        name = type(estimator).__name__
-        assert_all_finite(rows[block], estimator_name=name, input_name="X")
+    if ensure_all_finite and len(rows):
+        for block in gen_batches(len(rows), step):
+            name = type(estimator).__name__
+            assert_all_finite(rows[block], estimator_name=name, input_name="X")
     return checked
 
 
