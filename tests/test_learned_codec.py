@@ -326,14 +326,19 @@ def test_products_are_those_of_the_reconstructions(center):
     A, B = skewed(30, 40), skewed(50, 40, seed=1)
     fitted = learned(2, center=center).fit(B)
     a, b = fitted.compress(A), fitted.compress(B)
-    norms = np.linalg.norm(A, axis=1)[:, None] * np.linalg.norm(B, axis=1)
-    for product in (a @ b.T, matmul(a, b.T)):
-        error = np.abs(product - a.toarray() @ b.toarray().T)
-        assert (error < 1e-4 * norms).all()  # of rounding, which shares a row's unit
-    np.testing.assert_allclose(a @ B.T, a.toarray() @ B.T, atol=1e-4)
-    np.testing.assert_allclose(a.T @ A, a.toarray().T @ A, atol=1e-3)
     other = LatticeQuantizer(2, random_state=0).fit(B).compress(B)
-    np.testing.assert_allclose(a @ other.T, a.toarray() @ other.toarray().T, atol=1e-4)
+    left, right = a.toarray(), b.toarray()
+    assert_near(a @ b.T, left, right)
+    assert_near(matmul(a, b.T), left, right)
+    assert_near(a @ B.T, left, B)
+    assert_near(a.T @ A, left.T, A.T)
+    assert_near(a @ other.T, left, other.toarray())
+
+
+def assert_near(product, left, right):
+    """Compare with left right', up to the rounding of rows, whose entries share a unit."""
+    norms = np.linalg.norm(left, axis=1)[:, None] * np.linalg.norm(right, axis=1)
+    assert (np.abs(product - left @ right.T) < 1e-4 * norms).all()
 
 
 @pytest.mark.parametrize("asked", [{"return_std": True}, {"estimator": "unbiased"}])
