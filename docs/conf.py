@@ -35,6 +35,7 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
 }
 
+highlight_language = "none"  # diagrams are no Python; doctests and code blocks say what they are
 html_theme = "pydata_sphinx_theme"
 html_title = "skquant"
 html_show_sourcelink = False
