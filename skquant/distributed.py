@@ -220,7 +220,7 @@ def fit(quantizer, X):
     _require_quantizer(quantizer)
     rows = _as_rows(X)
     quantizer._validate_params()
-    validate_data(quantizer, _without_rows(X), skip_check_array=True)
+    _check_features(quantizer, X, reset=True)
     quantizer._fit_rows(_RowsElsewhere(rows))
     return quantizer
 
@@ -263,7 +263,7 @@ def compress(quantizer, X):
     _require_quantizer(quantizer)
     check_is_fitted(quantizer)
     rows = _as_rows(X)
-    validate_data(quantizer, _without_rows(X), reset=False, skip_check_array=True)
+    _check_features(quantizer, X, reset=False)
     return _compress_rows(quantizer, rows)
 
 
@@ -465,7 +465,7 @@ class DistributedNearestNeighbors(Estimator):
         if not dask.is_dask_collection(X):
             return validate_data(self, X, reset=reset, dtype="numeric")
         rows = _as_rows(X)
-        validate_data(self, _without_rows(X), reset=reset, skip_check_array=True)
+        _check_features(self, X, reset)
         return rows
 
     def _rows_to_search(self, X, reset):
@@ -580,9 +580,10 @@ def _as_rows(X):
     return X.rechunk((tuple(n for n in X.chunks[0] if n), -1))
 
 
-def _without_rows(X):
-    """Give what scikit-learn takes names and number of features from."""
-    return X._meta if hasattr(X, "to_dask_array") else np.empty((0, X.shape[1]), X.dtype)
+def _check_features(estimator, X, reset):
+    """Take number and names of the features, or compare them with those of the fit."""
+    features = X._meta if hasattr(X, "to_dask_array") else np.empty((0, X.shape[1]), X.dtype)
+    validate_data(estimator, features, reset=reset, skip_check_array=True, ensure_all_finite=False)
 
 
 def _chunks(rows):
