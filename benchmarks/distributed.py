@@ -63,7 +63,7 @@ class MadeRows:
 def search_cluster(rows, queries, options, n_workers):
     """Search on several processes, and kill one when a part of the answers is there."""
     with (
-        LocalCluster(n_workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         start = time.perf_counter()

@@ -49,7 +49,7 @@ def main():
     # The workers hold codes of four bits an entry.
 
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         search = DistributedNearestNeighbors(n_neighbors=10, bits=4, random_state=0).fit(rows)

@@ -27,7 +27,8 @@ def test_a_contest_measures_all_that_can_take_part_and_says_who_cannot(search):
 
     assert "unheard_of" in result["left_out"]["unheard_of"]
     found = {c["name"]: c for c in result["contestants"]}
-    assert list(found) == ["sgemm alone", "skquant", "scikit-learn"]
+    names = ["sgemm alone", "skquant", "skquant, coarse layer", "scikit-learn"]
+    assert list(found) == names
     assert found["sgemm alone"]["recall"] is None
     assert found["scikit-learn"]["recall"] == 1  # by inner product, though it knows distances only
     assert 0.7 < found["skquant"]["recall"] < 1
@@ -41,7 +42,7 @@ def test_a_contest_measures_all_that_can_take_part_and_says_who_cannot(search):
     tables = importlib.import_module("search_tables")
     [table] = tables.tables([result])
     assert table.name == "search_gaussian"
-    headings, skquant, product, exact = table.cells()
+    headings, skquant, layered, product, exact = table.cells()
     assert product[:2] == ["32", "sgemm alone"]
     assert product[headings.index("× sgemm")] == "1.00"
     assert product[headings.index("× flat")] == "–"  # faiss does not take part
