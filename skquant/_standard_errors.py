@@ -137,9 +137,8 @@ class _Part:
         likely = np.copysign(np.sqrt(np.clip(square, 0, 1)), correlation)
         entry, size = norm_left * norm_right * likely, norm_left * norm_right
         _, variance = matmul_bias_variance(
-            norm_left, norm_right, entry, self.n, *distortions, kept=self.kept, estimator=estimator,
-            scatter=0,  # of what is not stored, `scale_variance` knows better
-        )  # fmt: skip
+            norm_left, norm_right, entry, self.n, *distortions, kept=self.kept, estimator=estimator
+        )
         known = (1 - distortions[0]) * (1 - distortions[1])
         common = self.law.common_error(likely) if self.law else 0.0
         if estimator == "least_squares":

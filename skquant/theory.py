@@ -280,7 +280,6 @@ def matmul_bias_variance(
     *,
     kept=1.0,
     estimator="least_squares",
-    scatter=2.0,
 ):
     """Predict bias and variance of a product of two compressed matrices, whatever they are.
 
@@ -309,9 +308,6 @@ def matmul_bias_variance(
     estimator : {"least_squares", "unbiased"}, default="least_squares"
         "least_squares" multiplies the least-squares reconstructions; "unbiased" divides each entry
         of that product by its 1 - G.
-    scatter : float or array-like, default=2.0
-        Relative variance of the distortions of vectors about D_a and D_b, times κ n: 2 is that of
-        the energy of Gaussian errors. 0 where the distortions are those of each vector.
 
     Returns
     -------
@@ -323,8 +319,8 @@ def matmul_bias_variance(
     Raises
     ------
     ValueError
-        If a norm, `n`, a distortion, `kept` or `scatter` is out of its range or NaN, `estimator` is
-        unknown, or it is "unbiased" and a distortion is 1.
+        If a norm, `n`, a distortion or `kept` is out of its range or NaN, `estimator` is unknown,
+        or it is "unbiased" and a distortion is 1.
 
     See Also
     --------
@@ -339,19 +335,18 @@ def matmul_bias_variance(
 
     * bias = -G C,
     * variance = κ g/n · ((1 - κ) g (N + C²) + (D_a + D_b - 2 D_a D_b) (N - C²) + D_a D_b N): the
-      choice of coordinates, the error of each side times the other side, and error times error;
-    * and on top the scatter s of 1 - G about its mean, C² s κ/n · ((D_a (1 - D_b))² +
-      (D_b (1 - D_a))²), which counts for nearly parallel vectors at low rates.
+      choice of coordinates, the error of each side times the other side, and error times error.
 
     Over all pairs N sums to ‖A‖²‖B‖² and C² to ‖AᵀB‖². "unbiased" divides the variance by (1 - G)².
 
     Without the terms in C² the variance is N (G - G²)/n, the guarantee of arXiv:2410.13780, section
     1. It is for vectors that are all scaled by one factor; when all coordinates are kept, it is
-    also a bound of the variance here, but for the scatter. A vector scaled by its own least-squares
-    factor has no error along itself, so only the part of the other vector that is perpendicular
-    sees w: hence N - C².
+    also a bound of the variance here. A vector scaled by its own least-squares factor has no error
+    along itself, so only the part of the other vector that is perpendicular sees w: hence N - C².
 
-    Errors of nearly parallel vectors are correlated, unless each side subtracts its own dither.
+    Errors of nearly parallel vectors are correlated, unless each side subtracts its own dither. A
+    common 1 - G, in place of each entry's, adds to "unbiased" C² times the relative variances of
+    1 - D_a and 1 - D_b among the vectors, which counts for nearly parallel vectors at low rates.
 
     Examples
     --------
@@ -375,22 +370,18 @@ def matmul_bias_variance(
     d_a = _checked("distortion_a", distortion_a, high=1.0)
     d_b = _checked("distortion_b", distortion_b, high=1.0)
     kept = _checked("kept", kept, high=1.0, left="(")
-    scatter = _checked("scatter", scatter, right=")")
     norms = (norm_a * norm_b) ** 2
     product = np.minimum(norm_product**2, norms)
     aligned = (1 - d_a) * (1 - d_b)
     one_error, both_errors = d_a * (1 - d_b) + d_b * (1 - d_a), d_a * d_b
     variance = (1 - kept) * aligned * (norms + product)
     variance = (variance + one_error * (norms - product) + both_errors * norms) / n
-    variance = kept * aligned * variance
-    scattered = (d_a * (1 - d_b)) ** 2 + (d_b * (1 - d_a)) ** 2
-    variance = variance + scatter * kept / n * scattered * product
     if estimator == "unbiased":
         if (aligned == 0).any():
             raise ValueError("The unbiased estimator needs distortion_a and distortion_b below 1.")
-        return _unwrapped(0 * product), _unwrapped(variance / (kept * aligned) ** 2)
+        return _unwrapped(0 * product), _unwrapped(variance / (kept * aligned))
     shrinkage = (1 - kept) + kept * (one_error + both_errors)
-    return _unwrapped(shrinkage**2 * product), _unwrapped(variance)
+    return _unwrapped(shrinkage**2 * product), _unwrapped(kept * aligned * variance)
 
 
 def matmul_mse(
@@ -403,7 +394,6 @@ def matmul_mse(
     *,
     kept=1.0,
     estimator="least_squares",
-    scatter=2.0,
 ):
     """Predict the expected squared error of a product of two compressed matrices.
 
@@ -428,8 +418,6 @@ def matmul_mse(
     estimator : {"least_squares", "unbiased"}, default="least_squares"
         "least_squares" multiplies the least-squares reconstructions; "unbiased" divides that
         product by its expected shrinkage.
-    scatter : float or array-like, default=2.0
-        As in `matmul_bias_variance`.
 
     Returns
     -------
@@ -466,7 +454,6 @@ def matmul_mse(
         distortion_b,
         kept=kept,
         estimator=estimator,
-        scatter=scatter,
     )
     return squared_bias + variance
 
