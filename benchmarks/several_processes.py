@@ -1,6 +1,6 @@
 """Search four million rows on four processes, kill one of them, and compare with one process.
 
-    python benchmarks/distributed.py [--n-rows 4000000] [--n-features 128] [--n-workers 4]
+    python benchmarks/several_processes.py [--n-rows 4000000] [--n-features 128] [--n-workers 4]
 
 The rows are made chunk by chunk from seeds, so that a lost worker's rows can be made again, and no
 process holds them all: the search on one process compresses them chunk by chunk as well, with a
