@@ -143,8 +143,6 @@ def compression_report(estimator, X, *, n_neighbors=10):
     else:
         raise ValueError(f"compression_report found nothing compressed in {estimator!r}.")
     nbytes = sum(matrix.nbytes for matrix in held)
-    if hasattr(estimator, "lists_"):
-        nbytes += estimator.lists_.nbytes - held[0].nbytes  # centroids, and which row is where
     bits = sum(matrix.bits_per_entry for matrix in held)
     nmse = normalised_error(as_searched(X, metric, np.float32), decoded())
     recall = np.nan

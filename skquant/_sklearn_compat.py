@@ -2,7 +2,7 @@
 
 from scipy.sparse import csr_matrix
 from sklearn.base import _fit_context as fit_context
-from sklearn.utils import assert_all_finite, gen_batches
+from sklearn.utils import assert_all_finite
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
 from sklearn.utils.validation import validate_data as _validate_data
 
@@ -35,12 +35,11 @@ def validate_data(estimator, X, *y, ensure_all_finite=True, **settings):
     checked = _validate_data(estimator, X, *y, ensure_all_finite=False, **settings)
     if not ensure_all_finite:
         return checked
-    rows = checked[0] if y else checked
+    rows, name = checked[0] if y else checked, type(estimator).__name__
     step = max(1, _BLOCK_ENTRIES // rows.shape[1])
-    if ensure_all_finite and len(rows):
-        for block in gen_batches(len(rows), step):
-            name = type(estimator).__name__
-            assert_all_finite(rows[block], estimator_name=name, input_name="X")
+    for start in range(0, len(rows), step):
+        block = rows[start : start + step]
+        assert_all_finite(block, estimator_name=name, input_name="X")
     return checked
 
 

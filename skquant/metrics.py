@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import check_is_fitted
 
-from ._neighbors._metric import SEARCHED_AS, as_searched
+from ._exact_neighbors import exact_neighbors
 
 __all__ = ["bits_scorer", "neighbor_recall", "nmse_scorer", "probe_recall", "within_bit_budget"]
 
@@ -155,7 +155,8 @@ def bits_scorer(estimator, X, y=None):
 
 def held_codes(estimator):
     """Give the compressed rows that a fitted estimator holds, none for a quantizer."""
-    return [getattr(estimator, n) for n in ("codes_", "rescore_codes_") if hasattr(estimator, n)]
+    rows = "lists_" if hasattr(estimator, "lists_") else "codes_"
+    return [getattr(estimator, n) for n in (rows, "rescore_codes_") if hasattr(estimator, n)]
 
 
 def neighbor_recall(exact, found):
@@ -361,9 +362,10 @@ def probe_recall(search, X, *, rows=None, n_probes=None, n_neighbors=None):
         raise ValueError("search has no lists: fit it with n_lists.")
     n_neighbors = search.n_neighbors if n_neighbors is None else n_neighbors
     n_probes = _check_n_probes(n_probes, lists.n_lists)
-    truth = _with_n_probe(search, lists.n_lists).kneighbors(X, n_neighbors, False)
-    if rows is not None:
-        truth = _nearest_floats(search, rows, X, n_neighbors)
+    if rows is None:
+        truth = _with_n_probe(search, lists.n_lists).kneighbors(X, n_neighbors, False)
+    else:
+        truth = _nearest_floats(search, check_array(rows), check_array(X), n_neighbors)
     recall, scanned = np.empty(len(n_probes)), np.empty(len(n_probes))
     for i, n_probe in enumerate(n_probes):
         some = _with_n_probe(search, int(n_probe))
@@ -388,19 +390,10 @@ def _with_n_probe(search, n_probe):
 
 
 def _nearest_floats(search, rows, X, n_neighbors):
-    """Find the nearest of the rows themselves, in blocks of queries."""
-    rows, X = check_array(rows), check_array(X)
+    """Find the nearest of the training rows themselves."""
     if len(rows) != search.n_samples_fit_:
         raise ValueError(
             f"rows must be the training rows, of which there are {search.n_samples_fit_}, "
             f"got {len(rows)}."
         )
-    metric, found = search.effective_metric_, []
-    rows = as_searched(rows, metric)
-    squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
-    for block in gen_batches(len(X), max(1, _BLOCK_FLOATS // len(rows))):
-        distances = -(as_searched(X[block], metric) @ rows.T)
-        if SEARCHED_AS[metric] == "sqeuclidean":
-            distances = squares + 2 * distances
-        found.append(np.argpartition(distances, n_neighbors - 1, axis=1)[:, :n_neighbors])
-    return np.concatenate(found)
+    return exact_neighbors(rows, X, n_neighbors, search.effective_metric_)

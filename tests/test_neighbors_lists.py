@@ -21,7 +21,7 @@ from skquant._neighbors import _list_search
 from skquant._neighbors._metric import SEARCHED_AS, in_units, unit_rows
 from skquant._neighbors._partition import Partition, choose_n_lists, learn_partition
 from skquant._panels import empty_panels, take_rows
-from skquant.metrics import probe_recall
+from skquant.metrics import bits_scorer, probe_recall
 
 METRICS = ["euclidean", "sqeuclidean", "cosine", "inner_product"]
 N_LISTS = 12
@@ -395,6 +395,8 @@ def test_n_lists_of_auto(data):
 def test_all_that_is_held_is_counted(data):
     lists = make(data[0]).lists_
     assert lists.rows_nbytes == lists.codes._rows.nbytes + 4 * len(lists)
+    assert lists.bits_per_entry == 8 * lists.rows_nbytes / np.prod(lists.shape)
+    assert bits_scorer(make(data[0]), data[0]) == lists.bits_per_entry
     held = lists.centroids.size * 4 * 2 + lists.starts.nbytes
     assert lists.nbytes > lists.rows_nbytes + held
 

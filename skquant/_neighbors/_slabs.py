@@ -41,10 +41,10 @@ class SlabRows:
 
     ndim = 2
     dtype = np.dtype(np.uint8)
+    downwards = False
 
     def __init__(self, slabs, rest, place, unit):
         self.slabs, self.rest, self.place, self.unit = slabs, rest, place, unit
-        self.downwards = False
 
     @classmethod
     def split(cls, codec, packed, metric, unit=None):
@@ -76,6 +76,10 @@ class SlabRows:
     def from_parts(cls, front, rest, place, unit):
         """Lay out the bytes of rows that a scan reads, (n_rows, n_bytes), as slabs."""
         return cls(_to_slabs(front), rest, place, unit)
+
+    def __getstate__(self):
+        """Give what is held, and not where the last scan began."""
+        return {name: vars(self)[name] for name in ("slabs", "rest", "place", "unit")}
 
     @staticmethod
     def concatenate(parts):

@@ -10,7 +10,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._lattice_quantizer import LatticeQuantizer
 from .._sklearn_compat import HasMethods, Interval, StrOptions
-from ._lists import InvertedLists, ListCoder
+from ._list_coder import ListCoder
+from ._lists import InvertedLists
 from ._metric import SEARCHED_AS, as_searched
 from ._partition import choose_n_lists, learn_partition
 from ._rescore import RefinedRows, SourceRows, compress_residuals, fit_residual_quantizer
