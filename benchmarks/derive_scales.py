@@ -1,4 +1,4 @@
-"""Derive the nested-lattice codes that skquant ships, and write skquant/_scales.json.
+"""Derive the nested-lattice codes that skquant ships, and write skquant/_codes/_scales.json.
 
 For each lattice and each number of bits of a block of eight coordinates the nesting ratio, the
 number of scales and the scales that err least on simulated Gaussian blocks. Codes above the
@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 
-from skquant._nested_code import fill_block
-from skquant._scales import (
+from skquant._codes._nested import fill_block
+from skquant._codes._scales import (
     code_for,
     derive_code,
     derive_shortest_point_code,
@@ -26,7 +26,7 @@ from skquant._scales import (
 )
 from skquant.lattices import LATTICES
 
-TARGET = Path(__file__).parents[1] / "skquant" / "_scales.json"
+TARGET = Path(__file__).parents[1] / "skquant" / "_codes" / "_scales.json"
 SETTINGS = {"n_blocks": 20_000, "max_evaluations": 40, "check_blocks": 200_000}
 
 

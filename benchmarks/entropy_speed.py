@@ -16,9 +16,9 @@ from datasets import gaussian
 from report import Table, show
 from threadpoolctl import threadpool_limits
 
-from skquant._entropy_code import EntropyRowCode
+from skquant._codes._entropy import EntropyRowCode
+from skquant._codes._trellis import TRELLIS_CODES
 from skquant._panels import empty_panels, put_rows
-from skquant._trellis_code import TRELLIS_CODES
 
 RATES = (1, 2, 3, 4)
 

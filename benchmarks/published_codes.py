@@ -17,7 +17,7 @@ from report import Table, show
 from scipy.optimize import minimize
 from scipy.stats import norm
 
-from skquant._scales import gaussian_blocks
+from skquant._codes._scales import gaussian_blocks
 from skquant.lattices import D4, E8
 from skquant.theory import gamma
 

@@ -20,7 +20,7 @@ from report import Table, show
 from threadpoolctl import threadpool_limits
 
 from skquant import LatticeQuantizer
-from skquant._rotation import HadamardRotation, OrthogonalRotation
+from skquant._codecs._rotation import HadamardRotation, OrthogonalRotation
 
 BITS = 2
 

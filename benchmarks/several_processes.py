@@ -20,7 +20,7 @@ import numpy as np
 from dask.distributed import Client, LocalCluster, as_completed
 
 from skquant import LatticeQuantizer, QuantizedMatrix
-from skquant._fit_codec import _mean_and_spread
+from skquant._codecs._fit import _mean_and_spread
 from skquant._neighbors._metric import in_units
 from skquant._neighbors._search import search
 from skquant.distributed import DistributedNearestNeighbors

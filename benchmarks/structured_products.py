@@ -30,7 +30,7 @@ from report import Table, show
 from threadpoolctl import threadpool_limits
 
 from skquant import LatticeQuantizer, matmul
-from skquant._pair_law import pair_law
+from skquant._products._pair_law import pair_law
 from skquant.theory import matmul_mse
 
 N_ROWS, N_FEATURES = 12, 256

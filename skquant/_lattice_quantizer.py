@@ -8,7 +8,8 @@ from sklearn.utils import check_array, check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import Estimator
-from ._fit_codec import choose_codec, fit_codec
+from ._codecs._fit import choose_codec, fit_codec
+from ._codes._trellis import TRELLIS_CODES, trellis_code
 from ._progress import reported
 from ._sklearn_compat import (
     HasMethods,
@@ -19,7 +20,6 @@ from ._sklearn_compat import (
     with_callbacks,
 )
 from ._threads import run_in_threads, single_threaded_blas
-from ._trellis_code import TRELLIS_CODES, trellis_code
 from .lattices import LATTICES, get_lattice
 from .quantized_matrix import QuantizedMatrix
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from . import _file_format, _products, _safetensors
-from ._codec_file import codec_from_file, codec_to_file
+from . import _file_format, _safetensors
+from ._codecs._file import codec_from_file, codec_to_file
 from ._compressed_matrix import CompressedMatrix, TransposedMatrix, as_operand, require_length
+from ._products import _matmul
 
 KIND = "QuantizedMatrix"
 _DTYPES = {"float32": np.float32, "float64": np.float64}
@@ -127,7 +128,7 @@ class QuantizedMatrix(CompressedMatrix):
     def __matmul__(self, other):
         if isinstance(other, TransposedQuantizedMatrix):
             require_length(other.shape[0], self.shape[1])
-            return _products.times_transposed(self, other.T)
+            return _matmul.times_transposed(self, other.T)
         if isinstance(other, QuantizedMatrix):
             require_length(len(other), self.shape[1])
             out = np.empty((len(self), other.shape[1]), np.result_type(self.dtype, other.dtype))
@@ -135,7 +136,7 @@ class QuantizedMatrix(CompressedMatrix):
                 out[rows] = self[rows].toarray() @ other
             return out
         other = as_operand(other, self.shape[1])
-        return _products.times(self, _as_columns(other)).reshape(len(self), *other.shape[1:])
+        return _matmul.times(self, _as_columns(other)).reshape(len(self), *other.shape[1:])
 
     @staticmethod
     def concatenate(matrices):
@@ -280,7 +281,7 @@ class TransposedQuantizedMatrix(TransposedMatrix):
                 out += self.T[rows].T @ other[rows].toarray()
             return out
         other = as_operand(other, self.shape[1])
-        product = _products.transposed_times(self.T, _as_columns(other))
+        product = _matmul.transposed_times(self.T, _as_columns(other))
         return product.reshape(self.shape[0], *other.shape[1:])
 
 
@@ -357,4 +358,4 @@ def matmul(a, b, *, estimator="least_squares", return_std=False):
             f"{type(a).__name__} and {type(b).__name__}."
         )
     require_length(b.shape[0], a.shape[1])
-    return _products.pair_product(a, b.T, estimator, return_std)
+    return _matmul.pair_product(a, b.T, estimator, return_std)

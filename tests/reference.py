@@ -8,9 +8,9 @@ from itertools import product
 import numpy as np
 from scipy.linalg import block_diag, hadamard
 
+from skquant._codes._nested import coset_leaders as shift_and_centroid
+from skquant._codes._nested import word_layout
 from skquant._kernels._vectors import LANES
-from skquant._nested_code import coset_leaders as shift_and_centroid
-from skquant._nested_code import word_layout
 from skquant.lattices import Lattice
 
 # No point is farther from its lattice (Conway and Sloane, chapter 4).

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference import Plain
 
-from skquant._codec import LARGEST_NORM
-from skquant._drawn_codec import draw_codec
+from skquant._codecs._codec import LARGEST_NORM
+from skquant._codecs._drawn import draw_codec
 from skquant._panels import take_rows
 from skquant.lattices import E8, LATTICES
 

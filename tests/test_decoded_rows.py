@@ -8,16 +8,7 @@ from numba import njit
 from reference import to_panels
 
 from skquant import LatticeQuantizer
-from skquant import _decoded_rows as decoded_rows
-from skquant._decoded_rows import (
-    LARGEST_FACTOR,
-    STRETCH,
-    FloatRows,
-    ShortRows,
-    lay_out,
-    multiply_rows,
-    rows_for,
-)
+from skquant._codes._row_code import LEAST_BLOCKS, SHORT_NORM, spend_bits
 from skquant._kernels._dispatch import HAS_INTEGERS, multiply_tiles
 from skquant._kernels._dot import dot_shorts
 from skquant._kernels._vectors import (
@@ -32,7 +23,16 @@ from skquant._kernels._vectors import (
     total,
     unfold,
 )
-from skquant._row_code import LEAST_BLOCKS, SHORT_NORM, spend_bits
+from skquant._products import _decoded_rows as decoded_rows
+from skquant._products._decoded_rows import (
+    LARGEST_FACTOR,
+    STRETCH,
+    FloatRows,
+    ShortRows,
+    lay_out,
+    multiply_rows,
+    rows_for,
+)
 from skquant.lattices import LATTICES
 
 WIDE = 8 * LEAST_BLOCKS

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from skquant._entropy_code import EntropyRowCode, switching_rate
-from skquant._entropy_model import entropy_model
+from skquant._codes._entropy import EntropyRowCode, switching_rate
+from skquant._codes._entropy_model import entropy_model
+from skquant._codes._trellis import TRELLIS_CODES, trellis_code
 from skquant._kernels._entropy import MAX_SYMBOLS, PRECISION
 from skquant._kernels._vectors import LANES
 from skquant._panels import empty_panels, put_rows, take_rows
-from skquant._trellis_code import TRELLIS_CODES, trellis_code
 
 every_code = pytest.mark.parametrize("name", TRELLIS_CODES)
 quick_codes = pytest.mark.parametrize("name", ["Z", "A2", "D4", "E8", "Trellis"])

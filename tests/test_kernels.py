@@ -20,6 +20,7 @@ from reference import (
 )
 from scipy.linalg import hadamard
 
+from skquant._codes._nested import NestedLatticeCode, Repeated, word_layout
 from skquant._kernels._dispatch import (
     centre_rows,
     decode_words,
@@ -31,7 +32,6 @@ from skquant._kernels._dispatch import (
     update_top_k,
 )
 from skquant._kernels._vectors import LANES
-from skquant._nested_code import NestedLatticeCode, Repeated, word_layout
 from skquant.lattices import A2, D4, E8, LATTICES, Z
 
 every_lattice = pytest.mark.parametrize("lattice", LATTICES.values(), ids=LATTICES)

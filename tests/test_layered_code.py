@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from skquant import LatticeQuantizer, QuantizedMatrix
-from skquant._entropy_code import EntropyRowCode
-from skquant._layered_code import (
+from skquant._codes._entropy import EntropyRowCode
+from skquant._codes._layered import (
     DISTORTION,
     POINTS,
     REST_FACTOR,
@@ -13,8 +13,8 @@ from skquant._layered_code import (
     LayeredRowCode,
     add_coarse_layer,
 )
+from skquant._codes._row_code import spend_bits
 from skquant._panels import empty_panels, put_rows, take_rows
-from skquant._row_code import spend_bits
 from skquant.lattices import D4, E8
 
 WORDS = (POINTS.T.astype(float) - 4) / 2

@@ -15,9 +15,9 @@ from skquant import (
     matmul,
 )
 from skquant._allocation import reverse_water_fill, spend_on_ladders
-from skquant._integer_products import count_bytes
-from skquant._row_code import lay_out
-from skquant._scales import code_for, fit_scales, gaussian_blocks, scalar_ladder, stretch
+from skquant._codes._row_code import lay_out
+from skquant._codes._scales import code_for, fit_scales, gaussian_blocks, scalar_ladder, stretch
+from skquant._products._integers import count_bytes
 from skquant.lattices import E8, LATTICES
 
 CENTERS = ["features", "rows", False]

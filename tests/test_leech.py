@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from skquant._leech import Leech
-from skquant._trellis_code import golay_code
+from skquant._codes._leech import Leech
+from skquant._codes._trellis import golay_code
 from skquant.lattices import Lattice
 
 LATTICE = Leech()

@@ -8,9 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from reference import Plain, coset_leaders, room_for, to_panels, to_rows
 
-from skquant._kernels._dispatch import FEW_VECTORS, decode_blocks, decode_e8_blocks
-from skquant._kernels._vectors import LANES
-from skquant._nested_code import (
+from skquant._codes._nested import (
     MAX_WORD_BITS,
     NestedLatticeCode,
     Repeated,
@@ -18,9 +16,11 @@ from skquant._nested_code import (
     fill_block,
     word_layout,
 )
-from skquant._nested_code import coset_leaders as shift_and_centroid
+from skquant._codes._nested import coset_leaders as shift_and_centroid
+from skquant._codes._scales import available_bits, code_for, scalar_code
+from skquant._kernels._dispatch import FEW_VECTORS, decode_blocks, decode_e8_blocks
+from skquant._kernels._vectors import LANES
 from skquant._panels import take_rows
-from skquant._scales import available_bits, code_for, scalar_code
 from skquant.lattices import A2, D4, E8, LATTICES, Lattice, Z, uniform_over_cell
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skquant import LatticeQuantizer
-from skquant._pair_law import pair_law
+from skquant._products._pair_law import pair_law
 
 FIXED, ENTROPY = {"coding": "fixed"}, {"coding": "entropy"}
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skquant import _principal_axes
-from skquant._principal_axes import normalised_blocks, principal_axes
+from skquant._codecs import _principal_axes
+from skquant._codecs._principal_axes import normalised_blocks, principal_axes
 
 every_center = pytest.mark.parametrize("center", ["features", "rows", False])
 

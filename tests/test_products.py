@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import skquant
-from skquant import LatticeQuantizer, QuantizedMatrix, _products, matmul
-from skquant._codec import Codec
-from skquant._decoded_rows import FloatRows, ShortRows, rows_for
+from skquant import LatticeQuantizer, QuantizedMatrix, matmul
+from skquant._codecs._codec import Codec
+from skquant._products import _matmul
+from skquant._products._decoded_rows import FloatRows, ShortRows, rows_for
 from skquant.lattices import LATTICES
 from skquant.theory import matmul_mse
 
@@ -79,7 +80,7 @@ def small_panels(monkeypatch):
     """Let even small matrices be worked on in several panels and chunks."""
     monkeypatch.setattr(Codec, "block_rows", lambda self: 64)
     for name, value in (("PANEL_FLOATS", 1), ("LEFT_FLOATS", 1), ("CHUNK_ROWS", 64)):
-        monkeypatch.setattr(_products, name, value)
+        monkeypatch.setattr(_matmul, name, value)
 
 
 # Values
@@ -130,7 +131,7 @@ def test_panels_make_no_difference(center, estimator, request):
     whole = matmul(a, b.T, estimator=estimator, return_std=True)
     transposed = a.T @ b[np.arange(200) % 150]
     request.getfixturevalue("small_panels")
-    sides = _products._sides(a, b._codec, FloatRows, estimator, _products.LEFT_FLOATS)
+    sides = _matmul._sides(a, b._codec, FloatRows, estimator, _matmul.LEFT_FLOATS)
     assert len(list(sides)) == 4
     panelwise = matmul(a, b.T, estimator=estimator, return_std=True)
     for result, expected in zip(panelwise, whole, strict=True):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.sparse.linalg import lsqr, svds
 
 from skquant import LatticeQuantizer, QuantizedMatrix, _file_format
-from skquant._codec import Codec
+from skquant._codecs._codec import Codec
 from skquant.quantized_matrix import KIND
 
 CENTERS = ["features", "rows", False]

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference import hadamard_rotation, to_panels, to_rows
 
+from skquant._codecs._rotation import DRAWN, ROUNDS, HadamardRotation, OrthogonalRotation
 from skquant._kernels._vectors import LANES
-from skquant._rotation import DRAWN, ROUNDS, HadamardRotation, OrthogonalRotation
 
 every_kind = pytest.mark.parametrize("kind", DRAWN)
 random_seeds = st.integers(0, 2**32 - 1)

@@ -8,10 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from reference import room_for, to_panels, to_rows
 
+from skquant._codes._row_code import spend_bits
+from skquant._codes._scales import MAX_BITS_PER_ENTRY
 from skquant._kernels._dispatch import FEW_VECTORS
 from skquant._kernels._vectors import LANES
-from skquant._row_code import spend_bits
-from skquant._scales import MAX_BITS_PER_ENTRY
 from skquant.lattices import E8, LATTICES
 
 every_lattice = pytest.mark.parametrize("lattice", LATTICES.values(), ids=LATTICES)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skquant._row_terms import ALIGNMENT_BITS, ALIGNMENT_LOWEST, ALIGNMENT_STEPS, TermLayout
+from skquant._codecs._row_terms import ALIGNMENT_BITS, ALIGNMENT_LOWEST, ALIGNMENT_STEPS, TermLayout
 
 LARGEST = float(np.finfo(np.float32).max)
 TINY = float(np.finfo(np.float32).tiny)

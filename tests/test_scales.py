@@ -8,8 +8,8 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from skquant._nested_code import count_scales, fill_block
-from skquant._scales import (
+from skquant._codes._nested import count_scales, fill_block
+from skquant._codes._scales import (
     MAX_BITS_PER_ENTRY,
     available_bits,
     code_for,
@@ -46,7 +46,7 @@ def test_the_codes_of_the_table_fit_their_bits(lattice):
 
 
 def test_the_table_says_where_it_comes_from():
-    text = files("skquant").joinpath("_scales.json").read_text(encoding="utf-8")
+    text = files("skquant._codes").joinpath("_scales.json").read_text(encoding="utf-8")
     table = json.loads(text)
     assert table["provenance"] == "python benchmarks/derive_scales.py"
     assert table["codes"].keys() == LATTICES.keys()

@@ -14,9 +14,9 @@ from skquant import (
     QuantizedMatrix,
     QuantizedNearestNeighbors,
 )
+from skquant._codes._layered import POINTS
 from skquant._kernels._coarse import collect_rows, fill_tables, keep_best
 from skquant._kernels._dispatch import find_rows
-from skquant._layered_code import POINTS
 from skquant._neighbors._scan import FEW_QUERIES, chosen_bits
 from skquant._neighbors._slabs import SlabRows
 

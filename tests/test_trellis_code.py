@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skquant._codes._trellis import HAMMING, TRELLIS_CODES, trellis_code
 from skquant._kernels._vectors import LANES
 from skquant._panels import empty_panels, put_rows, take_rows
-from skquant._trellis_code import HAMMING, TRELLIS_CODES, trellis_code
 from skquant.lattices import LATTICES
 
 every_code = pytest.mark.parametrize("name", TRELLIS_CODES)

@@ -13,7 +13,9 @@ from numba import njit
 from numba.core.errors import TypingError
 from reference import to_panels
 
-from skquant._entropy_code import EntropyRowCode
+from skquant._codecs._rotation import HadamardRotation
+from skquant._codes._entropy import EntropyRowCode
+from skquant._codes._scales import available_bits, code_for
 from skquant._kernels._vectors import (
     LANES,
     any_lane,
@@ -47,8 +49,6 @@ from skquant._kernels._vectors import (
     unfold,
     where,
 )
-from skquant._rotation import HadamardRotation
-from skquant._scales import available_bits, code_for
 from skquant.lattices import LATTICES
 
 FLOATS = (np.float32, np.float64)

@@ -15,9 +15,9 @@ from functools import cached_property
 import numpy as np
 from sklearn.utils import gen_batches
 
-from .._codec import Codec
-from .._integer_products import count_bytes
-from .._row_terms import TermLayout
+from .._codecs._codec import Codec
+from .._codecs._row_terms import TermLayout
+from .._products._integers import count_bytes
 from .._threads import run_in_threads, single_threaded_blas
 from .._value import Value
 from ._metric import SEARCHED_AS

@@ -9,8 +9,8 @@ are visited.
 import numpy as np
 from sklearn.utils import gen_even_slices
 
+from .._codecs._row_terms import ALIGNMENTS
 from .._file_format import MappedRows
-from .._integer_products import IntegerRows, count_steps
 from .._kernels._dispatch import (
     QUERIES,
     cut_pieces,
@@ -25,7 +25,7 @@ from .._kernels._tiles import FIRST_BLOCK, FIRST_TILE, N_BLOCKS, N_ROWS
 from .._kernels._vectors import LANES
 from .._kernels._visits import FIRST_ROW
 from .._panels import empty_panels
-from .._row_terms import ALIGNMENTS
+from .._products._integers import IntegerRows, count_steps
 from .._threads import run_in_threads, single_threaded_blas, thread_count
 from ._search import PANEL_FLOATS, UNIT, scale_and_offset
 

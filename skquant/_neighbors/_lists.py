@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from .. import _file_format
-from .._codec_file import codec_from_file, codec_to_file
+from .._codecs._file import codec_from_file, codec_to_file
 from .._value import Value
 from ..quantized_matrix import QuantizedMatrix
 from ._list_coder import ListCoder

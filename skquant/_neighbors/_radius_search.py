@@ -6,8 +6,8 @@ many.
 
 import numpy as np
 
-from .._codec import batches
-from .._decoded_rows import FloatRows
+from .._codecs._codec import batches
+from .._products._decoded_rows import FloatRows
 from .._threads import run_in_threads, single_threaded_blas
 from ._search import centre_queries, scale_and_offset
 

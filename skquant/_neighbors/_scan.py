@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from .._codes._layered import POINTS, REST_FACTOR
 from .._kernels._dispatch import SLAB_ROWS, find_rows, measure_rows
 from .._kernels._vectors import LANES
-from .._layered_code import POINTS, REST_FACTOR
 from .._panels import empty_panels
 from .._threads import run_in_threads
 from ._search import centre_queries

@@ -14,8 +14,7 @@ the error of the code, or of floats where the machine is no faster with integers
 import numpy as np
 from sklearn.utils import gen_even_slices
 
-from .._codec import batches
-from .._integer_products import IntegerQueries, IntegerRows, count_bytes
+from .._codecs._codec import batches
 from .._kernels._dispatch import (
     HAS_INTEGERS,
     centre_rows,
@@ -23,6 +22,7 @@ from .._kernels._dispatch import (
     search_tiles,
     update_top_k,
 )
+from .._products._integers import IntegerQueries, IntegerRows, count_bytes
 from .._threads import run_in_threads, single_threaded_blas, thread_count
 
 PANEL_FLOATS = 2**19  # a panel and its tiles stay in the cache

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from .._codec import batches
+from .._codecs._codec import batches
+from .._codes._layered import add_coarse_layer
 from .._kernels._dispatch import SLAB_ROWS, TERM_BYTES
 from .._kernels._vectors import LANES
-from .._layered_code import add_coarse_layer
 from .._panels import aligned_empty, empty_panels
 from .._threads import run_in_threads, single_threaded_blas
 from ..quantized_matrix import QuantizedMatrix

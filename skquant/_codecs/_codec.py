@@ -14,13 +14,13 @@ from functools import cached_property, lru_cache
 import numpy as np
 from sklearn.utils import assert_all_finite, gen_batches
 
-from ._kernels._dispatch import centre_rows, gather_rows, scale_rows
-from ._kernels._vectors import LANES
-from ._panels import empty_panels, lay_apart, put_rows, row_stride, take_rows
+from .._codes._row_code import RowCode
+from .._kernels._dispatch import centre_rows, gather_rows, scale_rows
+from .._kernels._vectors import LANES
+from .._panels import empty_panels, lay_apart, put_rows, row_stride, take_rows
+from .._value import Value
 from ._rotation import PrincipalRotation
-from ._row_code import RowCode
 from ._row_terms import TermLayout
-from ._value import Value
 
 BLOCK_FLOATS = 2**18  # a block of rows to encode at a time stays in the cache
 SAMPLE_FLOATS = 2**15  # Gaussian numbers on which a dithered code is measured

@@ -16,8 +16,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from ._kernels._vectors import LANES
-from ._panels import empty_panels
+from .._kernels._vectors import LANES
+from .._panels import empty_panels
 
 SAMPLE_FLOATS = 2**15
 _CORRELATIONS = np.array([0.0, 0.5, *(1 - 0.5 ** np.arange(2.0, 9.0)), 1.0])

@@ -7,7 +7,7 @@ whatever its norm. The second moments are summed block by block in double precis
 import numpy as np
 from scipy.linalg import eigh, qr
 
-from ._progress import steps
+from .._progress import steps
 
 BLOCK_FLOATS = 2**21
 MOST_FEATURES = 2**12

@@ -6,17 +6,17 @@ codec that comes back is one that `draw_codec` could have made.
 
 import numpy as np
 
-from ._codebook import ShortestPointCode
+from .._codes._codebook import ShortestPointCode
+from .._codes._entropy import MAX_SPREAD, MIN_SPREAD, EntropyRowCode
+from .._codes._layered import LayeredRowCode
+from .._codes._nested import NestedLatticeCode, Repeated, count_scales, fill_block
+from .._codes._row_code import RowCode, Segment
+from .._codes._scales import MAX_BITS_PER_ENTRY
+from .._codes._trellis import TRELLIS_CODES
+from ..lattices import LATTICES, Z, get_lattice
 from ._codec import Codec
-from ._entropy_code import MAX_SPREAD, MIN_SPREAD, EntropyRowCode
-from ._layered_code import LayeredRowCode
-from ._nested_code import NestedLatticeCode, Repeated, count_scales, fill_block
 from ._rotation import KINDS
-from ._row_code import RowCode, Segment
 from ._row_terms import MOST_COSINE_BITS, TermLayout
-from ._scales import MAX_BITS_PER_ENTRY
-from ._trellis_code import TRELLIS_CODES
-from .lattices import LATTICES, Z, get_lattice
 
 MOST_GROUPS = 2**7  # more than codes to choose from
 

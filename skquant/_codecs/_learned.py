@@ -12,16 +12,10 @@ costs more than all else at high rates, so the scales of each group are fitted t
 
 import numpy as np
 
-from ._allocation import spend_on_ladders
-from ._codec import Codec
-from ._drawn_codec import row_budget
-from ._nested_code import fill_block
-from ._panels import empty_panels, put_rows
-from ._principal_axes import normalised_blocks, principal_axes
-from ._rotation import OrthogonalRotation, PrincipalRotation
-from ._row_code import lay_out
-from ._row_terms import TermLayout
-from ._scales import (
+from .._allocation import spend_on_ladders
+from .._codes._nested import fill_block
+from .._codes._row_code import lay_out
+from .._codes._scales import (
     code_for,
     fit_scales,
     ladder,
@@ -29,6 +23,12 @@ from ._scales import (
     scalar_ladder,
     stretch,
 )
+from .._panels import empty_panels, put_rows
+from ._codec import Codec
+from ._drawn import row_budget
+from ._principal_axes import normalised_blocks, principal_axes
+from ._rotation import OrthogonalRotation, PrincipalRotation
+from ._row_terms import TermLayout
 
 SAMPLE_ROWS = 2**12  # fewer where rows are wide
 SAMPLE_FLOATS = 2**22

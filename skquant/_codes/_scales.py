@@ -14,10 +14,10 @@ import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 from scipy.stats import norm
 
+from .._panels import empty_panels, put_rows, take_rows
+from ..lattices import LATTICES, Z
 from ._codebook import ShortestPointCode
-from ._nested_code import NestedLatticeCode, Repeated, count_scales, fill_block
-from ._panels import empty_panels, put_rows, take_rows
-from .lattices import LATTICES, Z
+from ._nested import NestedLatticeCode, Repeated, count_scales, fill_block
 
 SCALE_COUNTS = (1, 2, 3, 4, 5, 6, 8, 12)
 MAX_BITS_PER_ENTRY = 16
@@ -187,7 +187,7 @@ def stretch(code, factor):
 @lru_cache
 def _table():
     """Read the derived codes of the package's lattices."""
-    text = files("skquant").joinpath("_scales.json").read_text(encoding="utf-8")
+    text = files("skquant._codes").joinpath("_scales.json").read_text(encoding="utf-8")
     return json.loads(text)["codes"]
 
 

@@ -7,10 +7,10 @@ finest codes take floats.
 
 import numpy as np
 
-from ._kernels._dispatch import HAS_INTEGERS, gather_rows, multiply_tiles, round_rows
-from ._kernels._tile_products import STEPS_AT_ONCE
-from ._kernels._vectors import LANES
-from ._panels import aligned_empty
+from .._kernels._dispatch import HAS_INTEGERS, gather_rows, multiply_tiles, round_rows
+from .._kernels._tile_products import STEPS_AT_ONCE
+from .._kernels._vectors import LANES
+from .._panels import aligned_empty
 
 FINEST_FOR_SHORTS = 4e-5  # least distortion of coordinates of unit variance
 LARGEST_FACTOR = 1e15  # whose products single precision can hold

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from .._codes._entropy import EntropyRowCode, switching_rate
+from .._codes._row_code import spend_bits
+from .._codes._scales import MAX_BITS_PER_ENTRY
 from ._codec import Codec
-from ._entropy_code import EntropyRowCode, switching_rate
 from ._rotation import DRAWN
-from ._row_code import spend_bits
 from ._row_terms import TermLayout
-from ._scales import MAX_BITS_PER_ENTRY
 
 
 def draw_codec(

@@ -10,8 +10,8 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import qr
 
-from ._kernels._dispatch import rotate, rotate_back
-from ._value import Value
+from .._kernels._dispatch import rotate, rotate_back
+from .._value import Value
 
 # One round maps a spike to entries of one magnitude, two rounds leave two spiky rows with
 # correlated errors; three rounds bring the errors of products to the law of a Haar rotation

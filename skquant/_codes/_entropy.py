@@ -17,8 +17,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from ._entropy_model import SPREADS_PER_OCTAVE, entropy_model
-from ._kernels._entropy import (
+from .._kernels._entropy import (
     MIN_BYTES,
     PRECISION,
     blend_rows,
@@ -28,10 +27,11 @@ from ._kernels._entropy import (
     read_rows,
     sum_moments,
 )
-from ._kernels._vectors import LANES
-from ._panels import aligned_empty, by_lane, empty_panels, put_lanes, take_lanes
-from ._trellis_code import trellis_code
-from ._value import Value
+from .._kernels._vectors import LANES
+from .._panels import aligned_empty, by_lane, empty_panels, put_lanes, take_lanes
+from .._value import Value
+from ._entropy_model import SPREADS_PER_OCTAVE, entropy_model
+from ._trellis import trellis_code
 
 CHUNK_FLOATS = 2**19  # what is encoded at a time stays in the cache
 LEAST_TOLERANCE = 1e-6  # what float32 can tell apart

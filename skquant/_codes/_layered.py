@@ -13,10 +13,10 @@ from itertools import product
 
 import numpy as np
 
-from ._kernels._dispatch import BLOCK, CENTRE, GROUP, N_ENTRIES, decode_coarse, encode_coarse
-from ._panels import empty_panels, put_rows, take_rows
-from ._principal_axes import normalised_blocks
-from ._value import Value
+from .._codecs._principal_axes import normalised_blocks
+from .._kernels._dispatch import BLOCK, CENTRE, GROUP, N_ENTRIES, decode_coarse, encode_coarse
+from .._panels import empty_panels, put_rows, take_rows
+from .._value import Value
 
 # For coordinates of unit variance: what words are multiplied with, and the size of the rest.
 SCALE, REST_FACTOR = 1.14, np.float32(0.47)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ._kernels._e8 import ERROR_UNIT, MOST_SCALES, E8Code
-from ._kernels._e8_encoder import LARGEST, PER_UNIT, UNIT, E8Encoder
-from ._kernels._vectors import LANES
-from .lattices import E8
+from .._kernels._e8 import ERROR_UNIT, MOST_SCALES, E8Code
+from .._kernels._e8_encoder import LARGEST, PER_UNIT, UNIT, E8Encoder
+from .._kernels._vectors import LANES
+from ..lattices import E8
 
 
 def e8_decoder(code):

@@ -19,15 +19,15 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from ._kernels._vectors import LANES
-from ._kernels._viterbi import (
+from .._kernels._vectors import LANES
+from .._kernels._viterbi import (
     MAX_MODULUS,
     BlockTrellis,
     quantize_blocks,
     quantize_convolutional,
 )
-from ._panels import aligned_empty
-from ._value import Value
+from .._panels import aligned_empty
+from .._value import Value
 
 _ODD = 1 << 30  # marks the syndromes of the odd points of the Leech lattice
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from ._kernels._dispatch import BYTE_OFFSET, HAS_BYTES, QUERIES, round_rows
-from ._kernels._vectors import LANES
+from .._kernels._dispatch import BYTE_OFFSET, HAS_BYTES, QUERIES, round_rows
+from .._kernels._vectors import LANES
 
 LARGEST_BYTE = 127
 LARGEST_NORM = 32767  # of 16-bit integers: their products stay below 2^30

@@ -10,11 +10,11 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from ._kernels._e8 import BLOCKS_OF_A_STRETCH
-from ._nested_code import BLOCK, NestedLatticeCode, fill_block
-from ._panels import lay_apart
+from .._kernels._e8 import BLOCKS_OF_A_STRETCH
+from .._panels import lay_apart
+from ..lattices import LATTICES, uniform_over_cell
+from ._nested import BLOCK, NestedLatticeCode, fill_block
 from ._scales import MAX_BITS_PER_ENTRY, available_bits, code_for, scalar_code
-from .lattices import LATTICES, uniform_over_cell
 
 SHORT_NORM = 46340  # products stay below 2^31
 LEAST_BLOCKS = 32  # of rows, for the rounding of single coordinates to be of no account

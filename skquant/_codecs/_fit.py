@@ -5,9 +5,9 @@ A learned rotation has to earn the memory of its matrix: on rows that it has not
 
 import numpy as np
 
-from ._drawn_codec import draw_codec
-from ._learned_codec import learn_codec
-from ._progress import steps
+from .._progress import steps
+from ._drawn import draw_codec
+from ._learned import learn_codec
 
 HELD_OUT = 2**11
 TRIED = 2**13

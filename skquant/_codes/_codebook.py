@@ -9,9 +9,9 @@ from functools import cached_property
 
 import numpy as np
 
-from ._kernels._dispatch import decode_words, encode_words
-from ._nested_code import Repeated, multiply_decoded
-from ._value import Value
+from .._kernels._dispatch import decode_words, encode_words
+from .._value import Value
+from ._nested import Repeated, multiply_decoded
 
 
 @dataclass(frozen=True, eq=False)

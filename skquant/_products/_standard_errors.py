@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .theory import matmul_bias_variance
+from ..theory import matmul_bias_variance
 
 TILE_FLOATS = 2**18
 _MOST_DISTORTION = 1 - 1e-9

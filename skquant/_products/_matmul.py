@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._codec import batches
+from .._codecs._codec import batches
+from .._codecs._rotation import PrincipalRotation
+from .._kernels._dispatch import FEW_VECTORS
 from ._decoded_rows import FloatRows, lay_out, multiply_rows, rows_for
-from ._kernels._dispatch import FEW_VECTORS
 from ._pair_law import pair_law
-from ._rotation import PrincipalRotation
 from ._standard_errors import Factor, correlations, inverse, predict
 
 PANEL_FLOATS = 2**21  # enough rows for a fast product

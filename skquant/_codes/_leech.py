@@ -4,9 +4,9 @@ from functools import cached_property
 
 import numpy as np
 
-from ._kernels._vectors import LANES
-from ._trellis_code import golay_code, trellis_code
-from .lattices import Lattice
+from .._kernels._vectors import LANES
+from ..lattices import Lattice
+from ._trellis import golay_code, trellis_code
 
 _CHUNK = 256 * LANES  # points whose copies stay in the cache
 
@@ -22,7 +22,7 @@ class Leech(Lattice):
     Examples
     --------
     >>> import numpy as np
-    >>> from skquant._leech import Leech
+    >>> from skquant._codes._leech import Leech
     >>> point = np.sqrt(8) * Leech().closest_point(np.full((1, 24), 0.4))
     >>> np.unique(np.rint(point), return_counts=True)
     (array([1., 5.]), array([23,  1]))

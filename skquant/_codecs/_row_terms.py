@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._kernels._dispatch import pack_terms, unpack_terms
+from .._kernels._dispatch import pack_terms, unpack_terms
 
 ALIGNMENT_BITS = 9
 ALIGNMENT_STEPS = 24.0  # a bit of signal-to-noise ratio

@@ -20,8 +20,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from ._kernels._entropy import ESCAPE_BITS, MAX_SYMBOLS, PRECISION, Model
-from ._trellis_code import trellis_code
+from .._kernels._entropy import ESCAPE_BITS, MAX_SYMBOLS, PRECISION, Model
+from ._trellis import trellis_code
 
 SPREADS_PER_OCTAVE = 32
 REACH = 5.0  # σ up to which integers have symbols of their own

@@ -23,8 +23,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from ._e8_parameters import e8_decoder, e8_encoder, e8_offsets
-from ._kernels._dispatch import (
+from .._kernels._dispatch import (
     decode_blocks,
     decode_e8_blocks,
     decode_e8_shorts,
@@ -34,12 +33,13 @@ from ._kernels._dispatch import (
     multiply_e8_blocks,
     multiply_e8_runs,
 )
-from ._kernels._e8 import LARGEST_Q, MOST_SCALES, RUN_BITS
-from ._kernels._nested import Code
-from ._kernels._vectors import LANES
-from ._panels import empty_panels, put_rows, take_rows
-from ._value import Value
-from .lattices import A2, D4, E8, Lattice, Z
+from .._kernels._e8 import LARGEST_Q, MOST_SCALES, RUN_BITS
+from .._kernels._nested import Code
+from .._kernels._vectors import LANES
+from .._panels import empty_panels, put_rows, take_rows
+from .._value import Value
+from ..lattices import A2, D4, E8, Lattice, Z
+from ._e8_parameters import e8_decoder, e8_encoder, e8_offsets
 
 BLOCK = 8
 MAX_WORD_BITS = 48  # words stay exact in a double while their digits are split off
