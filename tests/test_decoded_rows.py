@@ -11,18 +11,9 @@ from skquant import LatticeQuantizer
 from skquant._codes._row_code import LEAST_BLOCKS, SHORT_NORM, spend_bits
 from skquant._kernels._dispatch import HAS_INTEGERS, multiply_tiles
 from skquant._kernels._dot import dot_shorts
-from skquant._kernels._vectors import (
-    LANES,
-    average,
-    fold,
-    load,
-    load_run,
-    pair,
-    rounded_product,
-    store,
-    total,
-    unfold,
-)
+from skquant._kernels._lanes import fold, pair, total, unfold
+from skquant._kernels._memory import load, load_run, store
+from skquant._kernels._vectors import LANES, average, rounded_product
 from skquant._products import _decoded_rows as decoded_rows
 from skquant._products._decoded_rows import (
     LARGEST_FACTOR,

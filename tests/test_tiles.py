@@ -11,7 +11,8 @@ import skquant._neighbors._search as search_module
 from skquant import LatticeQuantizer
 from skquant._kernels._dispatch import BYTE_OFFSET, HAS_BYTES, QUERIES, search_tiles
 from skquant._kernels._dot import dot_bytes, dot_shorts
-from skquant._kernels._vectors import LANES, load, store
+from skquant._kernels._memory import load, store
+from skquant._kernels._vectors import LANES
 from skquant._products._integers import IntegerQueries, IntegerRows
 
 with_bytes = pytest.mark.skipif(not HAS_BYTES, reason="no such product")

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from numba import njit
 
+from skquant._kernels._memory import load, store
+from skquant._kernels._registers import registers
 from skquant._kernels._traced import traced
-from skquant._kernels._vectors import LANES, cast, load, most, registers, store, where
+from skquant._kernels._vectors import LANES, cast, most, where
 
 
 class Pair(NamedTuple):

@@ -16,37 +16,33 @@ from reference import to_panels
 from skquant._codecs._rotation import HadamardRotation
 from skquant._codes._entropy import EntropyRowCode
 from skquant._codes._scales import available_bits, code_for
+from skquant._kernels._lanes import any_lane, fold, lane_bits, lowest_bit, pick, unfold
+from skquant._kernels._memory import (
+    gather,
+    gather_words,
+    load,
+    load_words,
+    scatter_words,
+    store,
+    store_words,
+)
+from skquant._kernels._registers import registers, transpose
 from skquant._kernels._vectors import (
     LANES,
-    any_lane,
     bits,
     cast,
     flip,
     floor,
-    fold,
     from_bits,
-    gather,
-    gather_words,
     high_half,
     inlined,
-    lane_bits,
     least,
-    load,
-    load_words,
-    lowest_bit,
     most,
     multiply_add,
-    pick,
-    registers,
     rint,
     root,
     rounded_product,
-    scatter_words,
     splat,
-    store,
-    store_words,
-    transpose,
-    unfold,
     where,
 )
 from skquant.lattices import LATTICES

@@ -21,7 +21,8 @@ For few vectors products go without tiles: ``_e8.multiply_e8_runs`` reads the bl
 after the other, ``multiply_...blocks`` the same block of many rows.
 
 *Panels* hold 32 rows side by side each, (n_panels, n_coordinates, 32), and kernels work on as many
-at once, in the vectors of `_vectors`: one source for every machine, without branches on data.
+at once, in the vectors of `_vectors`, `_lanes`, `_memory` and `_registers`: one source for every
+machine, without branches on data.
 *Tiles* are panels rounded to bytes and 16-bit integers (`_dot`); where the machine has no fast
 products of these, products take floats and BLAS, and search `_top_k.update_top_k` besides. In
 inverted lists `_tiles.search_lists` takes the place of `search_tiles`, and `_visits` plans and
@@ -36,7 +37,7 @@ functions and statements. What has no branches on values is therefore *traced* (
 emits its instructions. Other parts of a kernel are `inlined`.
 
 Rules. Kernels are compiled lazily, with ``cache=True`` and without eager signatures, which would
-refuse read-only arrays. A kernel and what it inlines stand in one file, but for `_vectors`,
+refuse read-only arrays. A kernel and what it inlines stand in one file, but for the vectors,
 `_traced`, `_dot`, `_look_up`, `_terms` and `_words`, because the cache of compiled code does not
 see changes of callees elsewhere: whoever changes these deletes ``_kernels/__pycache__``. They are
 ``nogil`` and single-threaded: threads are made by `skquant._threads` over independent blocks of

@@ -17,26 +17,12 @@ grows with its estimated distance.
 import numpy as np
 from numba import njit
 
+from ._lanes import highest_bit, lane_bits, lowest_bit
 from ._look_up import N_ENTRIES, look_up
+from ._memory import gather_words, load, prefetch, store
+from ._registers import registers
 from ._terms import read_terms
-from ._vectors import (
-    LANES,
-    cast,
-    from_bits,
-    gather_words,
-    highest_bit,
-    inlined,
-    lane_bits,
-    least,
-    load,
-    lowest_bit,
-    most,
-    prefetch,
-    registers,
-    splat,
-    store,
-    where,
-)  # fmt: skip
+from ._vectors import LANES, cast, from_bits, inlined, least, most, splat, where
 from ._words import get_bytes, put_bytes
 
 BLOCK = 4  # coordinates of a word

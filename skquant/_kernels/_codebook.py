@@ -3,7 +3,9 @@
 import numpy as np
 from numba import njit
 
-from ._vectors import LANES, cast, inlined, load, most, registers, splat, store, where
+from ._memory import load, store
+from ._registers import registers
+from ._vectors import LANES, cast, inlined, most, splat, where
 
 BLOCK = 8
 

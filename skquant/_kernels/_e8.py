@@ -18,30 +18,24 @@ import numpy as np
 from numba import njit
 
 from ._dot import dot_shorts
+from ._lanes import fold, pair, pick, total, unfold
+from ._memory import load, load_run, store
 from ._nested import FEW_VECTORS
+from ._registers import registers
 from ._traced import traced
 from ._vectors import (
     LANES,
     average,
     cast,
-    fold,
     high_half,
     inlined,
     least,
-    load,
-    load_run,
     most,
     multiply_add,
-    pair,
-    pick,
-    registers,
     rounded_product,
     splat,
-    store,
-    total,
-    unfold,
     where,
-)  # fmt: skip
+)
 from ._words import get_bytes
 
 BLOCK = 8

@@ -13,25 +13,22 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from ._lanes import fold, pick, unfold
+from ._memory import load, store
+from ._registers import registers
 from ._traced import traced
 from ._vectors import (
     LANES,
     bits,
     cast,
-    fold,
     high_half,
     inlined,
     least,
-    load,
     most,
-    pick,
-    registers,
     rounded_product,
     splat,
-    store,
-    unfold,
     where,
-)  # fmt: skip
+)
 from ._words import get_bytes, put_bytes
 
 BLOCK = 8

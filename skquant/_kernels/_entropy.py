@@ -21,22 +21,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from ._vectors import (
-    LANES,
-    any_lane,
-    bits,
-    cast,
-    gather,
-    gather_words,
-    inlined,
-    least,
-    load,
-    most,
-    scatter_words,
-    splat,
-    store,
-    where,
-)
+from ._lanes import any_lane
+from ._memory import gather, gather_words, load, scatter_words, store
+from ._vectors import LANES, bits, cast, inlined, least, most, splat, where
 
 PRECISION = 14  # bits of the frequencies
 SYMBOL_BITS = 10

@@ -3,8 +3,9 @@
 import numpy as np
 from numba import njit
 
+from ._memory import load, store
 from ._traced import traced
-from ._vectors import LANES, inlined, load, store
+from ._vectors import LANES, inlined
 
 IN_CACHE = 128  # coordinates of LANES rows that fit the first level of the cache
 

@@ -10,7 +10,8 @@ from numba.core import cgutils, types
 from numba.extending import lower_builtin, type_callable
 
 from ._isa import ARCHITECTURE, FEATURES, IS_X86, VECTOR_BITS
-from ._vectors import LANES, Vector, _is_index, _join, _pointer, _split, in_parts
+from ._memory import is_index, pointer_to
+from ._vectors import LANES, Vector, in_parts, join, split
 
 N_ENTRIES = 64
 _VBMI = VECTOR_BITS == 512 and "avx512vbmi" in FEATURES
@@ -29,7 +30,7 @@ def look_up(tables, index, places):
 def _type_look_up(context):
     def infer(tables, index, places):
         if (
-            _is_index(tables, index)
+            is_index(tables, index)
             and tables.dtype == types.uint8
             and places == Vector(types.uint16)
         ):
@@ -40,7 +41,7 @@ def _type_look_up(context):
 
 @lower_builtin(look_up, types.Array, types.Any, Vector)
 def _lower_look_up(context, builder, sig, args):
-    start = _pointer(context, builder, sig, args, ir.IntType(8))
+    start = pointer_to(context, builder, sig, args, ir.IntType(8))
     places = builder.bitcast(args[2], _BYTES)
     if _VBMI:
         found = _permute(builder, _load(builder, start, 0, 64), places)
@@ -74,8 +75,8 @@ def _look_up_neon(builder, start, places):
     name = "llvm.aarch64.neon.tbl4.v16i8"
     function = cgutils.get_or_insert_function(builder.module, kind, name)
     places = builder.and_(places, ir.Constant(_BYTES, [N_ENTRIES - 1] * 2 * LANES))
-    parts = _split(builder, places, 16)
-    return _join(builder, [builder.call(function, [*quarters, part]) for part in parts])
+    parts = split(builder, places, 16)
+    return join(builder, [builder.call(function, [*quarters, part]) for part in parts])
 
 
 def _shuffle(builder, start, places):

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from ._memory import load, store
+from ._registers import registers
 from ._vectors import (
     LANES,
     bits,
@@ -22,14 +24,11 @@ from ._vectors import (
     from_bits,
     inlined,
     least,
-    load,
     most,
-    registers,
     rint,
     splat,
-    store,
     where,
-)  # fmt: skip
+)
 from ._words import get_bytes, look_up, put_bytes
 
 BLOCK = 8

@@ -3,7 +3,9 @@
 import numpy as np
 from numba import njit
 
-from ._vectors import LANES, cast, inlined, load, registers, splat, store, transpose
+from ._memory import load, store
+from ._registers import registers, transpose
+from ._vectors import LANES, cast, inlined, splat
 
 
 @njit(

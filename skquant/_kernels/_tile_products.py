@@ -10,7 +10,9 @@ from numba import njit
 
 from ._dot import dot_shorts
 from ._isa import ARCHITECTURE, VECTOR_BITS
-from ._vectors import LANES, cast, inlined, load, multiply_add, registers, splat, store
+from ._memory import load, store
+from ._registers import registers
+from ._vectors import LANES, cast, inlined, multiply_add, splat
 
 # As many as leave sums of all lanes in registers.
 ROWS_AT_ONCE = {512: 8, 256: 2, 128: 2 if ARCHITECTURE == "aarch64" else 1}[VECTOR_BITS]

@@ -9,21 +9,11 @@ import numpy as np
 from numba import njit
 
 from ._dot import BYTE_OFFSET, QUERIES, dot_bytes, dot_shorts
+from ._lanes import lane_bits
+from ._memory import load, store
+from ._registers import registers
 from ._top_k import push_lanes, push_numbered, rough_limit, rough_offsets
-from ._vectors import (
-    LANES,
-    bits,
-    cast,
-    inlined,
-    lane_bits,
-    load,
-    most,
-    multiply_add,
-    registers,
-    root,
-    splat,
-    store,
-)  # fmt: skip
+from ._vectors import LANES, bits, cast, inlined, most, multiply_add, root, splat
 
 # Columns of a table of pieces of lists.
 FIRST_TILE, N_ROWS, FIRST_BLOCK, N_BLOCKS = 0, 1, 2, 3

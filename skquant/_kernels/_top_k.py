@@ -3,7 +3,9 @@
 import numpy as np
 from numba import njit
 
-from ._vectors import LANES, inlined, lane_bits, load, lowest_bit
+from ._lanes import lane_bits, lowest_bit
+from ._memory import load
+from ._vectors import LANES, inlined
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -11,21 +11,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from ._vectors import (
-    LANES,
-    Vector,
-    cast,
-    gather,
-    gather_words,
-    inlined,
-    least,
-    load,
-    most,
-    rint,
-    splat,
-    store,
-    where,
-)
+from ._memory import gather, gather_words, load, store
+from ._vectors import LANES, Vector, cast, inlined, least, most, rint, splat, where
 
 COST_UNIT = 4096  # keeps eight steps, and a start that no path takes, within 16 bits
 MAX_MODULUS = 8

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ._vectors import LANES, inlined, load, load_words, splat, store, store_words, where
+from ._memory import load, load_words, store, store_words
+from ._vectors import LANES, inlined, splat, where
 
 
 @inlined
