@@ -13,7 +13,7 @@ from skquant._base import DOCUMENTATION
 
 ROOT = Path(__file__).parents[1]
 MODULES = [skquant, *(importlib.import_module(f"skquant.{m.stem}") for m in
-                      (ROOT / "skquant").glob("[a-z]*.py") if m.stem != "distributed")]  # fmt: skip
+                      (ROOT / "skquant").glob("[a-z]*.py"))]  # fmt: skip
 ESTIMATORS = {
     name: value
     for module in MODULES

@@ -222,7 +222,7 @@ def test_rows_are_added(metric):
 
 
 def test_many_queries_are_sent_batch_by_batch(monkeypatch):
-    monkeypatch.setattr("skquant.distributed._QUERY_FLOATS", 7 * 24)
+    monkeypatch.setattr("skquant.distributed._search._QUERY_FLOATS", 7 * 24)
     many = DistributedNearestNeighbors(bits=2, random_state=0).fit(in_chunks(X, CHUNKS[1]))
     one = QuantizedNearestNeighbors(bits=2, random_state=0).fit(X)
     for a, b in zip(many.kneighbors(QUERIES), one.kneighbors(QUERIES), strict=True):

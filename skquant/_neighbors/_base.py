@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._sklearn_compat import Interval, follow_sparse_interface, validate_data
 from ._list_search import count_scanned
-from ._metric import SEARCHED_AS, as_searched, in_units
+from ._metric import SEARCHED_AS, as_floats, as_searched, in_units
 from ._rescore import rerank
 from ._rows import row_indices, search_among
 from ._scan import FEW_QUERIES, search_few
@@ -84,7 +84,7 @@ class QuantizedNeighborsMixin(TrainingRowsMixin):
         """
         if not hasattr(self, "n_samples_fit_"):  # the check takes its time
             check_is_fitted(self)
-        n_neighbors = self._resolve_n_neighbors(n_neighbors)
+        n_neighbors = resolve_n_neighbors(n_neighbors, self.n_neighbors)
         if X is not None:
             X = self._validate_queries(X)
         rows = None if subset is None else row_indices(subset, self.n_samples_fit_, "subset")
@@ -133,10 +133,7 @@ class QuantizedNeighborsMixin(TrainingRowsMixin):
     def _validate_queries(self, X):
         if self._is_plain(X):
             return X
-        X = validate_data(self, X, reset=False, dtype="numeric", order="C")
-        if X.dtype in (np.float32, np.float64):
-            return X
-        return X.astype(np.float32 if np.can_cast(X.dtype, np.float32) else np.float64)
+        return as_floats(validate_data(self, X, reset=False, dtype="numeric", order="C"))
 
     def _is_plain(self, X):
         """Tell whether queries need no validation, which takes longer than to search for one."""
@@ -150,17 +147,6 @@ class QuantizedNeighborsMixin(TrainingRowsMixin):
             and not hasattr(self, "feature_names_in_")
             and bool(np.isfinite(X).all())
         )
-
-    def _resolve_n_neighbors(self, n_neighbors):
-        if n_neighbors is None:
-            return self.n_neighbors
-        if not isinstance(n_neighbors, Integral):
-            raise TypeError(
-                f"n_neighbors does not take {type(n_neighbors)} value, enter integer value"
-            )
-        if n_neighbors <= 0:
-            raise ValueError(f"Expected n_neighbors > 0. Got {n_neighbors}")
-        return n_neighbors
 
     def _check_enough_rows(self, n_neighbors, X, rows):
         n_rows = self.n_samples_fit_ if rows is None else len(rows)
@@ -214,6 +200,17 @@ class QuantizedNeighborsMixin(TrainingRowsMixin):
             found.append((distances[others].reshape(shape), indices[others].reshape(shape)))
         distances, indices = zip(*found, strict=True)
         return np.concatenate(distances), np.concatenate(indices)
+
+
+def resolve_n_neighbors(n_neighbors, default):
+    """Check a number of neighbours, and take the default for None."""
+    if n_neighbors is None:
+        return default
+    if not isinstance(n_neighbors, Integral):
+        raise TypeError(f"n_neighbors does not take {type(n_neighbors)} value, enter integer value")
+    if n_neighbors <= 0:
+        raise ValueError(f"Expected n_neighbors > 0. Got {n_neighbors}")
+    return int(n_neighbors)
 
 
 def check_mode(mode):

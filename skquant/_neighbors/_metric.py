@@ -37,6 +37,13 @@ def as_searched(rows, metric, dtype=None):
     return unit_rows(rows, dtype or rows.dtype) if metric == "cosine" else rows
 
 
+def as_floats(queries):
+    """Give queries in the precision of a search: float16 and short integers take float32."""
+    if queries.dtype in (np.float32, np.float64):
+        return queries
+    return queries.astype(np.float32 if np.can_cast(queries.dtype, np.float32) else np.float64)
+
+
 def in_units(distances, metric):
     """Turn what a search minimises into distances; those below the least possible are raised.
 
