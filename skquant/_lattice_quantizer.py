@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._base import Estimator
 from ._codecs._fit import choose_codec, fit_codec
 from ._codes._trellis import TRELLIS_CODES, trellis_code
+from ._normalised_error import reconstruction_error
 from ._progress import reported
 from ._sklearn_compat import (
     HasMethods,
@@ -339,9 +340,8 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, Estimator):
             Minus the squared error over the squared deviations from the feature means of `X`; 0
             is exact.
         """
-        from .metrics import nmse_scorer
-
-        return nmse_scorer(self, X)
+        check_is_fitted(self)
+        return -reconstruction_error(self, X)
 
     @property
     def bits_per_feature_(self):

@@ -10,7 +10,8 @@ from sklearn.utils.validation import check_is_fitted
 from ._exact_neighbors import exact_neighbors, nearest_in_blocks, without_own
 from ._neighbors._metric import as_searched
 from ._neighbors._rows import reconstruct
-from .metrics import held_codes, neighbor_recall, normalised_error
+from ._normalised_error import normalised_error
+from .metrics import held_codes, neighbor_recall
 from .quantized_matrix import QuantizedMatrix
 from .theory import distortion_rate
 

@@ -71,7 +71,7 @@ def test_nmse_in_several_blocks(digits, monkeypatch):
     X, _ = digits
     quantizer = LatticeQuantizer(bits=3, random_state=0).fit(X)
     expected = nmse_scorer(quantizer, X)
-    monkeypatch.setattr("skquant.metrics._BLOCK_FLOATS", 1000)
+    monkeypatch.setattr("skquant._normalised_error._BLOCK_FLOATS", 1000)
     assert nmse_scorer(quantizer, X) == pytest.approx(expected)
 
 
