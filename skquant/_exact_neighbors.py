@@ -62,24 +62,6 @@ def nearest_in_blocks(blocks, queries, n_neighbors, metric):
     return indices
 
 
-def without_own(indices, own):
-    """Leave each query out of its neighbours, or the farthest one where it is not among them.
-
-    Parameters
-    ----------
-    indices : int ndarray of shape (n_queries, n_neighbors + 1)
-    own : int ndarray of shape (n_queries,)
-        The row that each query is.
-
-    Returns
-    -------
-    int ndarray of shape (n_queries, n_neighbors)
-    """
-    others = indices != own[:, None]
-    others[others.all(axis=1), -1] = False
-    return indices[others].reshape(len(indices), -1)
-
-
 def _distances(queries, rows, metric):
     """Give what a search minimises, but for what is the same for all rows."""
     products = queries @ rows.T

@@ -7,9 +7,9 @@ import numpy as np
 from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import check_is_fitted
 
-from ._exact_neighbors import exact_neighbors, nearest_in_blocks, without_own
+from ._exact_neighbors import exact_neighbors, nearest_in_blocks
 from ._neighbors._metric import as_searched
-from ._neighbors._rows import reconstruct
+from ._neighbors._rows import reconstruct, without_own
 from ._normalised_error import normalised_error
 from .metrics import held_codes, neighbor_recall
 from .quantized_matrix import QuantizedMatrix
@@ -148,12 +148,12 @@ def compression_report(estimator, X, *, n_neighbors=10):
     nmse = normalised_error(as_searched(X, metric, np.float32), decoded())
     recall = np.nan
     if len(X) > 1:
-        exact = without_own(exact_neighbors(X, X[sample], n_neighbors + 1, metric), sample)
+        exact = exact_neighbors(X, X[sample], n_neighbors + 1, metric)
         if hasattr(estimator, "codes_"):
             found = estimator.kneighbors(X[sample], n_neighbors + 1, return_distance=False)
         else:
             found = nearest_in_blocks(decoded(), X[sample], n_neighbors + 1, metric)
-        recall = neighbor_recall(exact, without_own(found, sample))
+        recall = neighbor_recall(*without_own(sample, exact), *without_own(sample, found))
     with np.errstate(divide="ignore"):
         excess = float(bits + np.log2(nmse) / 2)
     return CompressionReport(

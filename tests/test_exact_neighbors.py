@@ -5,7 +5,7 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from skquant import _exact_neighbors
-from skquant._exact_neighbors import exact_neighbors, nearest_in_blocks, without_own
+from skquant._exact_neighbors import exact_neighbors, nearest_in_blocks
 
 rng = np.random.default_rng(0)
 X, queries = rng.standard_normal((100, 5)), rng.standard_normal((7, 5))
@@ -45,8 +45,3 @@ def test_blocks_may_come_in_any_order():
     blocks = [(order[i : i + 9], X[order[i : i + 9]]) for i in range(0, 100, 9)]
     expected = exact_neighbors(X, queries, 5, "euclidean")
     np.testing.assert_array_equal(nearest_in_blocks(blocks, queries, 5, "euclidean"), expected)
-
-
-def test_a_query_is_left_out_or_else_the_farthest():
-    found = np.array([[4, 1, 2], [7, 8, 1]])
-    np.testing.assert_array_equal(without_own(found, np.array([1, 3])), [[4, 2], [7, 8]])

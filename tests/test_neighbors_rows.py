@@ -13,7 +13,7 @@ from skquant import (
     QuantizedKNeighborsTransformer,
     QuantizedNearestNeighbors,
 )
-from skquant._neighbors._rows import as_given, row_indices
+from skquant._neighbors._rows import as_given, row_indices, without_own
 
 METRICS = ["euclidean", "sqeuclidean", "cosine", "inner_product"]
 FAMILY = [
@@ -355,3 +355,10 @@ def test_bad_queries_of_a_radius(digits):
         search.radius_neighbors(queries[:0])
     with pytest.raises(ValueError, match="mode must be"):
         search.radius_neighbors_graph(queries, mode="weights")
+
+
+def test_a_query_is_left_out_or_else_the_farthest():
+    found, distances = np.array([[4, 1, 2], [7, 8, 1]]), np.array([[0.0, 1, 2], [0, 3, 4]])
+    indices, values = without_own(np.array([1, 3]), found, distances)
+    np.testing.assert_array_equal(indices, [[4, 2], [7, 8]])
+    np.testing.assert_array_equal(values, [[0, 2], [0, 3]])

@@ -10,7 +10,7 @@ from .._sklearn_compat import Interval, follow_sparse_interface, validate_data
 from ._list_search import count_scanned
 from ._metric import SEARCHED_AS, as_floats, as_searched, in_units
 from ._rescore import rerank
-from ._rows import row_indices, search_among
+from ._rows import row_indices, search_among, without_own
 from ._scan import FEW_QUERIES, search_few
 from ._training_rows import TrainingRowsMixin
 
@@ -192,13 +192,9 @@ class QuantizedNeighborsMixin(TrainingRowsMixin):
         found = []
         for rows, queries in self._training_blocks():
             distances, indices = self._search(queries, n_neighbors + 1, subset)
-            others = indices != np.arange(rows.start, rows.stop)[:, None]
-            # A row with as many nearer ones (duplicates, longer ones by inner product) is not
-            # in its own result: leave out the farthest instead.
-            others[others.all(axis=1), -1] = False
-            shape = (len(indices), n_neighbors)
-            found.append((distances[others].reshape(shape), indices[others].reshape(shape)))
-        distances, indices = zip(*found, strict=True)
+            own = np.arange(rows.start, rows.stop)
+            found.append(without_own(own, indices, distances))
+        indices, distances = zip(*found, strict=True)
         return np.concatenate(distances), np.concatenate(indices)
 
 

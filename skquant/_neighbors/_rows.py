@@ -43,6 +43,31 @@ def keep_rows(chunk, kept):
     return chunk[kept]
 
 
+def without_own(own, indices, *values):
+    """Leave each query out of what was found for it.
+
+    Where it is not among the rows found (duplicates, longer rows by inner product), the farthest of
+    them is left out instead.
+
+    Parameters
+    ----------
+    own : int ndarray of shape (n_queries,)
+        The row that each query is.
+    indices : int ndarray of shape (n_queries, n_found)
+        Rows, nearest first.
+    *values : ndarrays of shape (n_queries, n_found)
+        What goes with them, such as distances.
+
+    Returns
+    -------
+    tuple of ndarrays of shape (n_queries, n_found - 1)
+        `indices` and `values`.
+    """
+    others = indices != own[:, None]
+    others[others.all(axis=1), -1] = False
+    return tuple(each[others].reshape(len(each), -1) for each in (indices, *values))
+
+
 def reconstruct(held, rows):
     """Decode some training rows.
 
