@@ -19,6 +19,7 @@ from report import ROOT, provenance, timed
 SCRIPTS = [
     "distortion",
     "search",
+    "instruction_sets",
     "rescore",
     "lists",
     "rotations",

@@ -348,6 +348,13 @@ def test_without_dask_the_message_says_what_to_install(monkeypatch):
         import skquant.distributed  # noqa: F401
 
 
+def test_what_was_computed_here_can_be_pickled():
+    search = DistributedNearestNeighbors(random_state=0).fit(in_chunks(X, CHUNKS[1]))
+    again = pickle.loads(pickle.dumps(search))
+    for a, b in zip(again.kneighbors(QUERIES), search.kneighbors(QUERIES), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 # Several processes
 
 
@@ -441,10 +448,3 @@ def test_grids_are_searched_on_the_workers(client):
         np.testing.assert_array_equal(
             found.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"]
         )
-
-
-def test_what_was_computed_here_can_be_pickled():
-    search = DistributedNearestNeighbors(random_state=0).fit(in_chunks(X, CHUNKS[1]))
-    again = pickle.loads(pickle.dumps(search))
-    for a, b in zip(again.kneighbors(QUERIES), search.kneighbors(QUERIES), strict=True):
-        np.testing.assert_array_equal(a, b)

@@ -10,13 +10,13 @@ from skquant import (
     LatticeQuantizer,
     QuantizedKNeighborsClassifier,
     QuantizedMatrix,
-    _integer_products,
-    _learned_codec,
     matmul,
 )
 from skquant._allocation import reverse_water_fill, spend_on_ladders
+from skquant._codecs import _learned
 from skquant._codes._row_code import lay_out
 from skquant._codes._scales import code_for, fit_scales, gaussian_blocks, scalar_ladder, stretch
+from skquant._products import _integers
 from skquant._products._integers import count_bytes
 from skquant.lattices import E8, LATTICES
 
@@ -149,7 +149,7 @@ def test_scales_fitted_to_rows_err_less_where_tails_are_heavy(monkeypatch):
     weak = 0.3 * rng.standard_normal((3000, 32)) * rng.exponential(size=(3000, 1))
     X = np.hstack([rng.standard_normal((3000, 32)), weak])
     fitted = -learned(4).fit(X).score(X)
-    monkeypatch.setattr(_learned_codec, "FEWEST_BLOCKS", np.inf)
+    monkeypatch.setattr(_learned, "FEWEST_BLOCKS", np.inf)
     assert fitted < 0.8 * -learned(4).fit(X).score(X)
 
 
@@ -176,7 +176,7 @@ def test_neighbours_are_found_more_often(metric):
 @pytest.fixture
 def with_bytes(monkeypatch):
     """Choose as on machines that multiply bytes."""
-    monkeypatch.setattr(_integer_products, "HAS_BYTES", True)
+    monkeypatch.setattr(_integers, "HAS_BYTES", True)
 
 
 def test_large_coordinates_are_left_out_until_bytes_serve(with_bytes):

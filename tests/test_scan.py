@@ -1,11 +1,10 @@
 """The scan of a coarse layer against NumPy, and estimators that search by it."""
 
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from machines import other_machines, run_as
 
 from skquant import (
     LatticeQuantizer,
@@ -347,16 +346,15 @@ np.save(sys.argv[3], np.stack(search.kneighbors(queries)))
 """
 
 
-@pytest.mark.parametrize("machine", ["generic", "haswell"])
-def test_every_machine_finds_the_same(data, machine, tmp_path, monkeypatch):
+@other_machines
+def test_every_machine_finds_the_same(data, cpu, tmp_path):
     X, queries = data
     np.save(tmp_path / "X.npy", X[:1500])
     np.save(tmp_path / "queries.npy", queries)
     search = QuantizedNearestNeighbors(n_neighbors=10, n_candidates=64, random_state=0)
     expected = np.stack(search.fit(X[:1500]).kneighbors(queries))
-    monkeypatch.setenv("NUMBA_CPU_NAME", machine)
     paths = [str(tmp_path / name) for name in ("X.npy", "queries.npy", "found.npy")]
-    subprocess.run([sys.executable, "-c", SCRIPT, *paths], check=True)
+    run_as(cpu, "-c", SCRIPT, *paths)
     found = np.load(paths[-1])
     np.testing.assert_array_equal(found[1], expected[1])
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)

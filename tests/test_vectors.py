@@ -1,14 +1,10 @@
 """Vectors inside Numba functions, lane by lane beside NumPy."""
 
-import os
-import subprocess
-import sys
 from hashlib import sha256
-from pathlib import Path
 
-import llvmlite.binding
 import numpy as np
 import pytest
+from machines import other_machines, run_as
 from numba import njit
 from numba.core.errors import TypingError
 from reference import to_panels
@@ -640,37 +636,6 @@ def test_later_lanes_overwrite_earlier_ones():
 
 
 # Other machines
-
-
-def has_haswell():
-    features = llvmlite.binding.get_host_cpu_features()
-    return all(features.get(name) for name in ("avx2", "bmi", "bmi2", "fma", "f16c", "lzcnt"))
-
-
-other_machines = pytest.mark.parametrize(
-    "cpu",
-    [
-        "generic",
-        pytest.param(
-            "haswell", marks=pytest.mark.skipif(not has_haswell(), reason="not such a machine")
-        ),
-    ],
-)
-
-
-def run_as(cpu, *arguments):
-    """Run Python with kernels compiled for another CPU, without the features of this one."""
-    environ = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""}
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        env=environ,
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @other_machines
