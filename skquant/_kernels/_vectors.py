@@ -21,7 +21,7 @@ from ._traced import traceable
 LANES = 32  # two registers of AVX-512: enough to hide the latency of a chain of instructions
 # For functions of vectors: they become part of the kernels that call them.
 inlined = njit(
-    inline="always", nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True,
+    forceinline=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True,
     error_model="numpy",
 )  # fmt: skip
 FLOATS = (types.float32, types.float64)
