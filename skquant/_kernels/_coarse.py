@@ -512,8 +512,7 @@ def measure_rows(
         Written to: rows; of equal distances the first ones.
     """
     lanes, energies, products = np.empty(LANES, np.uint64), np.empty(LANES), np.empty(LANES)
-    bits, k, kept = np.empty(1, np.uint32), len(distances), 0
-    floats = bits.view(np.float32)
+    k, kept = len(distances), 0
     for panel in range(panels.shape[0]):
         row, energy, product = panel * LANES, splat(0.0), splat(0.0)
         for group in range(-(-len(sizes) // GROUP)):
@@ -530,9 +529,7 @@ def measure_rows(
         store(energies, 0, energy)
         store(products, 0, product)
         for j in range(min(LANES, len(others) - row)):
-            norm, alignment, centre_product, _ = read_terms(
-                others, row + j, first, layout, bits, floats
-            )
+            norm, alignment, centre_product, _ = read_terms(others, row + j, first, layout)
             size = alignment * np.sqrt(energies[j])
             estimate = length * products[j] * (norm / size if size > 0 else 0.0)
             distance = -centre_product - estimate if is_product else norm**2 - 2 * estimate

@@ -3,18 +3,17 @@
 import numpy as np
 from numba import njit
 
-from ._vectors import inlined
+from ._vectors import from_bits, inlined
 
 NORM, ALIGNMENT, CENTRE_PRODUCT, ROW_MEAN = range(4)
 
 
 @inlined
-def _magnitude(level, mantissa, bits, floats):
+def _magnitude(level, mantissa):
     """Read the leading bits of a float32; the exponent of infinity reads as zero."""
-    bits[0] = 0
-    if level >> np.uint64(mantissa) != np.uint64(0xFF):
-        bits[0] = np.uint32(level << np.uint64(23 - mantissa))
-    return np.float64(floats[0])
+    if level >> np.uint64(mantissa) == np.uint64(0xFF):
+        return 0.0
+    return np.float64(from_bits(np.uint32(level << np.uint64(23 - mantissa))))
 
 
 @inlined
@@ -25,13 +24,13 @@ def _cut(word, width):
 
 
 @inlined
-def read_terms(packed, row, first, layout, bits, floats):
+def read_terms(packed, row, first, layout):
     """Read the terms of a row from the bytes that start at a place; see `unpack_terms`."""
     word = np.uint64(0)
     for i in range(first, packed.shape[1]):
         word |= np.uint64(packed[row, i]) << np.uint64(8 * (i - first))
     level, word = _cut(word, 8 + layout.mantissa)
-    magnitude = _magnitude(level, layout.mantissa, bits, floats)
+    magnitude = _magnitude(level, layout.mantissa)
     if layout.has_alignment:
         level, word = _cut(word, layout.alignment_bits)
         alignment = layout.alignments[level]
@@ -42,7 +41,7 @@ def read_terms(packed, row, first, layout, bits, floats):
     row_mean, alignment = 0.0, layout.alignments[0]
     if layout.has_mean:
         level, word = _cut(word, 32)
-        row_mean = _magnitude(level & np.uint64(0x7FFFFFFF), 23, bits, floats)
+        row_mean = _magnitude(level & np.uint64(0x7FFFFFFF), 23)
         row_mean = -row_mean if level >> np.uint64(31) else row_mean
     norm = magnitude / alignment if alignment > 0 else 0.0
     return norm, alignment, 0.0, row_mean
@@ -63,10 +62,8 @@ def unpack_terms(packed, layout, terms):
     terms : float64 ndarray of shape (4, n_rows)
         Written to: norm, alignment, product with the centre, and mean.
     """
-    bits = np.empty(1, np.uint32)
-    floats = bits.view(np.float32)
     for row in range(packed.shape[0]):
-        norm, alignment, product, mean = read_terms(packed, row, 0, layout, bits, floats)
+        norm, alignment, product, mean = read_terms(packed, row, 0, layout)
         terms[NORM, row], terms[ALIGNMENT, row] = norm, alignment
         terms[CENTRE_PRODUCT, row], terms[ROW_MEAN, row] = product, mean
 

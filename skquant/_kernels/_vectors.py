@@ -391,7 +391,7 @@ def _type_bits(context):
 
 @traceable
 def from_bits(vector):
-    """Undo `bits`."""
+    """Undo `bits`; make a float32 of a scalar uint32."""
 
 
 @type_callable(from_bits)
@@ -399,6 +399,7 @@ def _type_from_bits(context):
     def infer(vector):
         if vector in (Vector(types.int32), Vector(types.int64)):
             return Vector(types.float32 if vector.dtype == types.int32 else types.float64)
+        return types.float32 if vector == types.uint32 else None
 
     return infer
 
@@ -407,6 +408,11 @@ def _type_from_bits(context):
 @lower_builtin(from_bits, Vector)
 def _lower_bits(context, builder, sig, args):
     return builder.bitcast(args[0], vector_type(sig.return_type.dtype))
+
+
+@lower_builtin(from_bits, types.uint32)
+def _lower_bits_of_scalar(context, builder, sig, args):
+    return builder.bitcast(args[0], ir.FloatType())
 
 
 @traceable
