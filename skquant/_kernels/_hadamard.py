@@ -61,7 +61,7 @@ def _transform(panels, panel, lane, first, length):
 
     Parts that fit the cache come before what is left, three stages at a time.
     """
-    half, part = 1, length
+    half, part = np.int64(1), length  # a literal would be another type, and compiled for itself
     while part > IN_CACHE:
         part //= 8
     while half < length:
