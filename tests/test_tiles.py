@@ -9,13 +9,21 @@ from reference import to_panels
 
 import skquant._neighbors._search as search_module
 from skquant import LatticeQuantizer
-from skquant._kernels._dispatch import BYTE_OFFSET, HAS_BYTES, QUERIES, search_tiles
+from skquant._kernels._dispatch import (
+    BYTE_OFFSET,
+    HAS_BYTES,
+    QUERIES,
+    has_amx,
+    search_tiles,
+    search_tiles_by_amx,
+)
 from skquant._kernels._dot import dot_bytes, dot_shorts
 from skquant._kernels._memory import load, store
 from skquant._kernels._vectors import LANES
 from skquant._products._integers import IntegerQueries, IntegerRows
 
 with_bytes = pytest.mark.skipif(not HAS_BYTES, reason="no such product")
+amx_only = pytest.mark.skipif(not has_amx(), reason="no matrix unit")
 sizes = pytest.mark.parametrize(
     "in_bytes", [pytest.param(True, marks=with_bytes), False], ids=["bytes", "shorts"]
 )
@@ -111,7 +119,8 @@ def test_rounded_queries_are_as_near_as_their_units(share):
 @shares
 @pytest.mark.parametrize("n_rows", [1, LANES - 1, 5 * LANES + 3])
 @pytest.mark.parametrize("largest_offset", [0.0, 3.0, 1e35])
-def test_the_nearest_by_integers_are_found(share, n_rows, largest_offset):
+@pytest.mark.parametrize("by_amx", [False, pytest.param(True, marks=amx_only)])
+def test_the_nearest_by_integers_are_found(share, n_rows, largest_offset, by_amx):
     """Against a sort of all distances; rows come twice, so that ties occur."""
     rng, k, n_bytes = np.random.default_rng(0), min(4, n_rows), int(share * 10)
     rows = rng.standard_normal((n_rows, 10)).astype(np.float32)
@@ -125,8 +134,9 @@ def test_the_nearest_by_integers_are_found(share, n_rows, largest_offset):
     weight = rng.random(len(queries.units)) * (np.arange(len(queries.units)) != 1)
     distances = np.full((len(weight), k), np.inf)
     indices = np.full((len(weight), k), np.iinfo(np.int64).max)
-    search_tiles(
-        tiles, units, queries.blocks, queries.start, queries.byte_steps, weight, offset, 100,
+    words = (queries.amx_bytes, queries.shorts) if by_amx else (queries.blocks,)
+    (search_tiles_by_amx if by_amx else search_tiles)(
+        tiles, units, *words, queries.start, queries.byte_steps, weight, offset, 100,
         distances, indices,
     )  # fmt: skip
     integers = integers_of_queries(queries, 10, n_bytes)[: len(weight)]
@@ -160,3 +170,18 @@ def test_integers_find_what_floats_find(monkeypatch, bits, metric):
         shared = [len(set(a) & set(b)) for a, b in zip(found, nearest, strict=True)]
         recall.append(np.mean(shared) / 10)
     assert abs(recall[0] - recall[1]) < 0.006
+
+
+@amx_only
+@pytest.mark.parametrize("n_features, rotation", [(3, None), (64, "hadamard"), (200, "pca")])
+@pytest.mark.parametrize("n_queries", [1, 32, 77])
+def test_the_matrix_unit_finds_the_same(monkeypatch, n_features, rotation, n_queries):
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((1500, n_features)) * np.exp(-np.arange(n_features) / 20)
+    codes = LatticeQuantizer(rotation=rotation, random_state=0).fit(rows).compress(rows)
+    queries = rows[:n_queries] + 0.01
+    found = search_module.search(codes, queries, 10, metric="sqeuclidean", n_jobs=2)
+    monkeypatch.setattr(search_module, "has_amx", lambda: False)
+    expected = search_module.search(codes, queries, 10, metric="sqeuclidean")
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)

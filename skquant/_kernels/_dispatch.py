@@ -4,6 +4,7 @@ All are compiled for it from one source. What differs is whether products of sma
 those of floats, and of which.
 """
 
+from ._amx import AMX_QUERIES, AMX_STEPS
 from ._coarse import (
     BLOCK,
     CENTRE,
@@ -23,13 +24,13 @@ from ._dot import BYTE_OFFSET, HAS_BYTES, QUERIES
 from ._e8 import decode_e8_blocks, decode_e8_shorts, multiply_e8_blocks, multiply_e8_runs
 from ._e8_encoder import encode_e8_blocks
 from ._hadamard import rotate, rotate_back
-from ._isa import VECTOR_BITS
+from ._isa import VECTOR_BITS, has_amx
 from ._look_up import N_ENTRIES
 from ._nested import FEW_VECTORS, decode_blocks, encode_blocks, multiply_blocks
 from ._rows import centre_rows, gather_rows, scale_rows
 from ._terms import pack_terms, unpack_terms
 from ._tile_products import multiply_tiles
-from ._tiles import round_rows, search_lists, search_tiles
+from ._tiles import round_rows, search_lists, search_tiles, search_tiles_by_amx
 from ._top_k import update_top_k
 from ._visits import (
     cut_pieces,
@@ -43,6 +44,8 @@ from ._visits import (
 HAS_INTEGERS = HAS_BYTES or VECTOR_BITS >= 256
 
 __all__ = [
+    "AMX_QUERIES",
+    "AMX_STEPS",
     "BLOCK",
     "CENTRE",
     "GROUP",
@@ -72,6 +75,7 @@ __all__ = [
     "encode_words",
     "gather_lists",
     "gather_rows",
+    "has_amx",
     "multiply_blocks",
     "multiply_e8_blocks",
     "multiply_e8_runs",
@@ -85,6 +89,7 @@ __all__ = [
     "scale_rows",
     "search_lists",
     "search_tiles",
+    "search_tiles_by_amx",
     "sort_visits",
     "unpack_terms",
     "update_top_k",

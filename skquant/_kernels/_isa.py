@@ -5,6 +5,10 @@ the machine has: an instruction that it lacks would end the process. Numba's cac
 is kept apart by the same two.
 """
 
+import ctypes
+import sys
+from functools import cache
+
 from numba.core.registry import cpu_target
 
 # Named without a list of features, or with the one of a better machine.
@@ -21,3 +25,12 @@ def _find():
 ARCHITECTURE, FEATURES = _find()
 IS_X86 = ARCHITECTURE in ("x86_64", "i386", "i686")
 VECTOR_BITS = 512 if "avx512bw" in FEATURES else 256 if "avx2" in FEATURES else 128
+_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA = 158, 0x1023, 18  # of Linux on x86-64
+
+
+@cache
+def has_amx():
+    """Tell whether kernels may use tiles of bytes; the first call asks the system for them."""
+    if not {"amx-tile", "amx-int8"} <= FEATURES or sys.platform != "linux":
+        return False
+    return ctypes.CDLL(None).syscall(_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA) == 0

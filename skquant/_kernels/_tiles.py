@@ -8,6 +8,16 @@ have four bytes of the row in it, the others two 16-bit integers. Queries come i
 import numpy as np
 from numba import njit
 
+from ._amx import (
+    AMX_QUERIES,
+    AMX_STEPS,
+    TILE_SHAPES,
+    add_products,
+    begin_tiles,
+    clear_sums,
+    end_tiles,
+    store_sums,
+)
 from ._dot import BYTE_OFFSET, QUERIES, dot_bytes, dot_shorts
 from ._lanes import lane_bits
 from ._memory import load, store
@@ -17,6 +27,7 @@ from ._vectors import LANES, bits, cast, inlined, most, multiply_add, root, spla
 
 # Columns of a table of pieces of lists.
 FIRST_TILE, N_ROWS, FIRST_BLOCK, N_BLOCKS = 0, 1, 2, 3
+_CACHED_STEPS = 2**8  # of tiles that fit the first level of the cache beside a block of queries
 _ROUND = 1.5 * 2.0**23  # added to a float32, it leaves the nearest integer in the low bits
 
 
@@ -95,6 +106,15 @@ def _multiply(tiles, tile, queries, block, start, byte_steps, sums):
             sums[q] = dot_shorts(sums[q], row, queries[block, step, q])
 
 
+@inlined
+def _first_limits(weight, distances, largest, n):
+    """Give the limits of n queries, of which those beyond the last take no rows."""
+    inverse, limit = np.ones(n, np.float32), np.full(n, np.float32(-np.inf))
+    for query in range(len(weight)):
+        inverse[query], limit[query] = rough_limit(weight[query], distances[query, 0], largest)
+    return inverse, limit
+
+
 @njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
 def search_tiles(
     tiles, scale, queries, start, byte_steps, weight, offset, first_row, distances, indices
@@ -121,11 +141,7 @@ def search_tiles(
     """
     sums, products = registers(np.int32(0), QUERIES), np.empty((1, LANES), np.float32)
     rough_offset, largest = rough_offsets(offset, tiles.shape[0] * LANES)
-    inverse, limit = np.empty(len(start), np.float32), np.empty(len(start), np.float32)
-    for query in range(len(start)):
-        inverse[query], limit[query] = 1.0, -np.inf
-        if query < len(weight):
-            inverse[query], limit[query] = rough_limit(weight[query], distances[query, 0], largest)
+    inverse, limit = _first_limits(weight, distances, largest, len(start))
     for tile in range(tiles.shape[0]):
         row = tile * LANES
         row_scale, row_offset = load(scale, row), load(rough_offset, row)
@@ -143,6 +159,57 @@ def search_tiles(
                         near, products, 0, 0, row, query, w, offset, first_row, distances, indices
                     )
                     _, limit[query] = rough_limit(w, distances[query, 0], largest)
+
+
+@njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
+def search_tiles_by_amx(
+    tiles, scale, queries, shorts, start, byte_steps, weight, offset, first_row, distances, indices
+):
+    """Do what `search_tiles` does with the matrix unit, which is several times as fast.
+
+    Parameters
+    ----------
+    tiles : int32 ndarray of shape (n_tiles, n_steps, LANES)
+        There is memory for AMX_STEPS more steps behind it.
+    queries : int32 ndarray of shape (a multiple of AMX_QUERIES, a multiple of AMX_STEPS)
+        Their steps of four bytes, and zeros.
+    shorts : int32 ndarray of shape (n_queries, n_steps - byte_steps)
+        Their steps of two 16-bit integers.
+    scale, start, byte_steps, weight, offset, first_row, distances, indices
+        As in `search_tiles`.
+    """
+    sums = np.empty((AMX_QUERIES, LANES), np.int32)
+    products = np.empty((1, LANES), np.float32)
+    rough_offset, largest = rough_offsets(offset, tiles.shape[0] * LANES)
+    inverse, limit = _first_limits(weight, distances, largest, len(weight))
+    at_once = max(1, _CACHED_STEPS // tiles.shape[1])
+    begin_tiles(TILE_SHAPES)
+    for first_tile in range(0, tiles.shape[0], at_once):
+        for block in range(0, queries.shape[0], AMX_QUERIES):
+            for tile in range(first_tile, min(first_tile + at_once, tiles.shape[0])):
+                clear_sums()
+                for step in range(0, queries.shape[1], AMX_STEPS):
+                    add_products(queries, block, tiles, tile, step)
+                store_sums(sums)
+                row = tile * LANES
+                row_scale, row_offset = load(scale, row), load(rough_offset, row)
+                for query in range(block, min(block + AMX_QUERIES, len(weight))):
+                    integers = load(sums, (query - block, 0)) + start[query]
+                    for step in range(shorts.shape[1]):
+                        ours = load(tiles, (tile, byte_steps + step, 0))
+                        integers = dot_shorts(integers, ours, shorts[query, step])
+                    total = cast(integers, np.float32)
+                    rough = multiply_add(total, row_scale, row_offset * inverse[query])
+                    near = lane_bits(rough < limit[query])
+                    if near != 0:
+                        w = weight[query]
+                        store(products, (0, 0), total * row_scale)
+                        push_lanes(
+                            near, products, 0, 0, row, query, w, offset, first_row, distances,
+                            indices,
+                        )  # fmt: skip
+                        _, limit[query] = rough_limit(w, distances[query, 0], largest)
+    end_tiles()
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

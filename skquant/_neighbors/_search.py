@@ -19,7 +19,9 @@ from .._kernels._dispatch import (
     HAS_INTEGERS,
     centre_rows,
     gather_rows,
+    has_amx,
     search_tiles,
+    search_tiles_by_amx,
     update_top_k,
 )
 from .._products._integers import IntegerQueries, IntegerRows, count_bytes
@@ -166,14 +168,19 @@ class _IntegerQueries:
         )
         weight = self.length * (queries.units / UNIT)
 
+        if has_amx() and queries.byte_steps > 0:
+            find, words = search_tiles_by_amx, (queries.amx_bytes, queries.shorts)
+        else:
+            find, words = search_tiles, (queries.blocks,)
+
         def take(panels, scale, offset, first_row, distances, indices):
             tiles, units = room.round(panels)
             scales = np.zeros(len(units), np.float32)
             scales[: len(scale)] = units[: len(scale)] * scale * UNIT
-            search_tiles(
+            find(
                 tiles,
                 scales,
-                queries.blocks,
+                *words,
                 queries.start,
                 queries.byte_steps,
                 weight,

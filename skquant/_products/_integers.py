@@ -6,11 +6,19 @@ learned rotation puts them last, the last ones take 16 bits, as few as will do.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import ndtr
 
-from .._kernels._dispatch import BYTE_OFFSET, HAS_BYTES, QUERIES, round_rows
+from .._kernels._dispatch import (
+    AMX_QUERIES,
+    AMX_STEPS,
+    BYTE_OFFSET,
+    HAS_BYTES,
+    QUERIES,
+    round_rows,
+)
 from .._kernels._vectors import LANES
 
 LARGEST_BYTE = 127
@@ -51,8 +59,8 @@ class IntegerQueries:
 
     Parameters
     ----------
-    blocks : int32 ndarray of shape (n_blocks, n_steps, QUERIES)
-        As the kernels take them.
+    words : int32 ndarray of shape (n_blocks * QUERIES, n_steps)
+        Bytes, and then 16-bit integers; zeros for queries that there are not.
     byte_steps : int
         How many steps have bytes.
     start : int32 ndarray of shape (n_blocks * QUERIES,)
@@ -61,7 +69,7 @@ class IntegerQueries:
         What an integer of each query stands for.
     """
 
-    blocks: np.ndarray
+    words: np.ndarray
     byte_steps: int
     start: np.ndarray
     units: np.ndarray
@@ -83,8 +91,25 @@ class IntegerQueries:
         in_shorts.view(np.int16)[: len(queries), : fine.shape[1]] = integers[:, n_bytes:]
         start = np.zeros(len(words), np.int32)
         start[: len(queries)] = -BYTE_OFFSET * integers[:, :n_bytes].sum(axis=1)
-        blocks = words.reshape(n_blocks, QUERIES, n_steps).transpose(0, 2, 1)
-        return cls(np.ascontiguousarray(blocks), byte_steps, start, units)
+        return cls(words, byte_steps, start, units)
+
+    @cached_property
+    def blocks(self):
+        """The words in blocks, int32 (n_blocks, n_steps, QUERIES)."""
+        blocks = self.words.reshape(-1, QUERIES, self.words.shape[1])
+        return np.ascontiguousarray(blocks.transpose(0, 2, 1))
+
+    @cached_property
+    def amx_bytes(self):
+        """The words of bytes, with zeros up to whole tiles of AMX."""
+        n_words, n_steps = len(self.words), self.byte_steps
+        padding = (0, -n_words % AMX_QUERIES), (0, -n_steps % AMX_STEPS)
+        return np.pad(self.words[:, :n_steps], padding)
+
+    @cached_property
+    def shorts(self):
+        """The words of 16-bit integers."""
+        return np.ascontiguousarray(self.words[:, self.byte_steps :])
 
 
 class IntegerRows:
@@ -100,7 +125,9 @@ class IntegerRows:
     def __init__(self, n_rows, n_coordinates, n_bytes):
         n_tiles, (_, n_steps) = -(-n_rows // LANES), count_steps(n_coordinates, n_bytes)
         self._n_bytes = n_bytes
-        self._tiles = np.empty((n_tiles, n_steps, LANES), np.int32)
+        n_words = n_tiles * n_steps * LANES
+        room = np.empty(n_words + AMX_STEPS * LANES, np.int32)  # the end is read, and not used
+        self._tiles = room[:n_words].reshape(n_tiles, n_steps, LANES)
         self._units = np.empty(n_tiles * LANES, np.float32)
 
     def round(self, panels):
