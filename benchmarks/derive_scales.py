@@ -7,6 +7,7 @@ lower convex hull of (bits, distortion) are left out, since mixing their neighbo
     python benchmarks/derive_scales.py            # about half an hour on one core
     python benchmarks/derive_scales.py E8 24 32   # only print what these come to
     python benchmarks/derive_scales.py distortion # keep the codes, measure how much they err
+    python benchmarks/derive_scales.py coarse     # print the constants of _codes/_layered.py
 """
 
 import json
@@ -15,7 +16,9 @@ from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
+from scipy.spatial import cKDTree
 
+from skquant._codes._layered import CENTRE, points
 from skquant._codes._nested import fill_block
 from skquant._codes._scales import (
     code_for,
@@ -27,6 +30,7 @@ from skquant._codes._scales import (
 from skquant.lattices import LATTICES
 
 TARGET = Path(__file__).parents[1] / "skquant" / "_codes" / "_scales.json"
+COARSE_BLOCKS = 50_000
 SETTINGS = {"n_blocks": 20_000, "max_evaluations": 40, "check_blocks": 200_000}
 
 
@@ -72,10 +76,35 @@ def measure_distortions():
     TARGET.write_text(json.dumps(shipped, indent=1) + "\n", encoding="utf-8")
 
 
+def derive_coarse_layer():
+    """Print the scale of coarse words and the size of what they leave over that err least.
+
+    Both are for Gaussian coordinates and codes of E8 of 2 to 4 bits an entry for the rest. The
+    error of both layers over that of the rest's code on Gaussian rows is a geometric mean.
+    """
+    blocks = np.random.default_rng(0).standard_normal((COARSE_BLOCKS, 8), dtype=np.float32)
+    words = (points().T.astype(np.float32) - CENTRE) / 2
+    codes = [code_for(LATTICES["E8"], bits) for bits in (16, 20, 24, 28, 32)]
+    weights, best = np.ones(len(blocks)), (np.inf,)
+    for scale in np.arange(1.06, 1.24, 0.02):
+        nearest = cKDTree(scale * words).query(blocks.reshape(-1, 4))[1]
+        rest = blocks - scale * words[nearest].reshape(blocks.shape)
+        for factor in np.arange(0.41, 0.54, 0.02):
+            errors = [simulate_distortion(c, rest / np.float32(factor), weights) for c in codes]
+            own = [c.distortion for c in codes]
+            ratio = factor**2 * np.exp(np.mean(np.log(np.divide(errors, own))))
+            best = min(best, (ratio, scale, factor))
+        alone = np.mean(rest**2)
+        print(f"words times {scale:.2f} leave over {alone:.4f}, best yet: {best}", flush=True)
+    print(f"SCALE {best[1]:.2f}, REST_FACTOR {best[2]:.2f}, DISTORTION {best[0]:.2f}")
+
+
 def main(names):
     """Derive all codes, or print those asked for."""
     if names == ["distortion"]:
         measure_distortions()
+    elif names == ["coarse"]:
+        derive_coarse_layer()
     elif names:
         lattice = LATTICES[names[0]]
         for bits in map(int, names[1:]):

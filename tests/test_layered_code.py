@@ -7,7 +7,7 @@ from skquant import LatticeQuantizer, QuantizedMatrix
 from skquant._codes._entropy import EntropyRowCode
 from skquant._codes._layered import (
     DISTORTION,
-    POINTS,
+    points,
     REST_FACTOR,
     SCALE,
     LayeredRowCode,
@@ -17,7 +17,7 @@ from skquant._codes._row_code import spend_bits
 from skquant._panels import empty_panels, put_rows, take_rows
 from skquant.lattices import D4, E8
 
-WORDS = (POINTS.T.astype(float) - 4) / 2
+WORDS = (points().T.astype(float) - 4) / 2
 
 
 def gaussian(n_rows, n_coordinates, seed=0):

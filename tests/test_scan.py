@@ -13,11 +13,11 @@ from skquant import (
     QuantizedMatrix,
     QuantizedNearestNeighbors,
 )
-from skquant._codes._layered import POINTS
-from skquant._kernels._coarse import collect_rows, fill_tables, keep_best
+from skquant._codes._layered import points
+from skquant._kernels._coarse_scan import collect_rows, fill_tables, keep_best
 from skquant._kernels._dispatch import find_rows
 from skquant._neighbors._scan import FEW_QUERIES, chosen_bits
-from skquant._neighbors._slabs import SlabRows
+from skquant._neighbors._slabs import SlabRows, take
 
 METRICS = ["euclidean", "sqeuclidean", "cosine", "inner_product"]
 
@@ -67,13 +67,13 @@ def test_scan_finds_the_rows_of_least_scores(n_words, n_rows, count, downwards):
     rows, front, rest, words, terms = random_rows(n_rows, n_words)
     sizes = np.random.default_rng(1).random(n_words, dtype=np.float32) + 0.5
     query, inverse = gaussian(1, 4 * n_words, seed=2)[0], np.float32(0.7)
-    tables, step, start = fill_tables(POINTS, sizes, query)
+    tables, step, start = fill_tables(points(), sizes, query)
     step, start = np.float32(step), np.float32(start)
     allowed = np.random.default_rng(3).random(n_rows) < 0.8
     for mask in (np.ones(n_rows, bool), allowed):
         chosen = chosen_bits(n_rows, None if mask.all() else np.flatnonzero(mask))
         found, found_words, others = find_rows(
-            POINTS, sizes, query, inverse, rows.slabs, chosen, rows.rest, count, downwards
+            points(), sizes, query, inverse, rows.slabs, chosen, rows.rest, count, downwards
         )
         expected = expected_rows(tables, step, start, inverse, words, terms, mask, count)
         np.testing.assert_array_equal(found, expected)
@@ -87,9 +87,9 @@ def test_scan_finds_the_rows_of_least_scores(n_words, n_rows, count, downwards):
 def test_of_equal_scores_the_first_rows_count(downwards, n_different):
     rows, _, _, words, terms = random_rows(7000, 8, n_different=n_different)
     query, sizes = gaussian(1, 32)[0], np.ones(8, np.float32)
-    tables, step, start = fill_tables(POINTS, sizes, query)
+    tables, step, start = fill_tables(points(), sizes, query)
     found, _, _ = find_rows(
-        POINTS, sizes, query, np.float32(1), rows.slabs, chosen_bits(7000), rows.rest, 100,
+        points(), sizes, query, np.float32(1), rows.slabs, chosen_bits(7000), rows.rest, 100,
         downwards,
     )  # fmt: skip
     everywhere = np.ones(7000, bool)
@@ -102,14 +102,14 @@ def test_of_equal_scores_the_first_rows_count(downwards, n_different):
 def test_ranges_of_slabs_add_up():
     rows, front, _, words, terms = random_rows(1000, 12)
     query, sizes, count = gaussian(1, 48)[0], np.ones(12, np.float32), 50
-    tables, step, start = fill_tables(POINTS, sizes, query)
+    tables, step, start = fill_tables(points(), sizes, query)
     step, start, one = np.float32(step), np.float32(start), np.float32(1)
     chosen = chosen_bits(1000, np.r_[100:300, 650:1000])
     scores, found = np.empty(448, np.float32), np.empty(448, np.int64)
     kept_words, n, limit = np.empty((448, 32), np.uint8), 0, np.float32(np.inf)
     for slabs in (slice(1, 5), slice(10, 16)):
         n, limit = collect_rows(
-            tables, step, start, one, rows.slabs[slabs], chosen[slabs], rows.rest,
+            tables, step, start, one, np.float32(0), rows.slabs[slabs], chosen[slabs], rows.rest,
             slabs.start * 64, count, False, limit, n, scores, found, kept_words,
         )  # fmt: skip
         limit = np.float32(limit)
@@ -126,10 +126,10 @@ def test_tables_hold_products_to_within_half_a_step(n_coordinates):
     n_words = -(-n_coordinates // 4)
     query = gaussian(1, n_coordinates)[0]
     sizes = np.random.default_rng(1).random(n_words, dtype=np.float32)
-    tables, step, start = fill_tables(POINTS, sizes, query)
+    tables, step, start = fill_tables(points(), sizes, query)
     assert tables.sum(axis=1).max() <= 64 * 63 and tables.max(axis=1).sum(dtype=int) < 2**16
     padded = np.pad(query, (0, -n_coordinates % 4)).reshape(-1, 4).astype(float)
-    products = sizes[:, None] * (padded @ (POINTS.astype(float) - 4))
+    products = sizes[:, None] * (padded @ (points().astype(float) - 4))
     lowest = products.min(axis=1, keepdims=True)
     assert start == pytest.approx(lowest.sum(), rel=1e-4)
     assert np.abs(products - lowest - step * tables).max() <= 0.51 * step
@@ -145,7 +145,7 @@ def test_rows_in_slabs_are_an_array():
     for key in [*keys, (slice(None), slice(-8, None)), (slice(4, 9), 0)]:
         np.testing.assert_array_equal(rows[key], whole[key])
     np.testing.assert_array_equal(np.asarray(rows), whole)
-    taken = rows.take(np.array([5, 64, 149]))
+    taken = take(rows, np.array([5, 64, 149]))
     np.testing.assert_array_equal(taken[:], whole[[5, 64, 149]])
     joined = SlabRows.concatenate([taken, rows])
     np.testing.assert_array_equal(joined[:], np.vstack([taken[:], whole]))

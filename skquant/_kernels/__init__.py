@@ -26,8 +26,9 @@ machine, without branches on data.
 *Tiles* are panels rounded to bytes and 16-bit integers (`_dot`); where the machine has no fast
 products of these, products take floats and BLAS, and search `_top_k.update_top_k` besides. In
 inverted lists `_tiles.search_lists` takes the place of `search_tiles`, and `_visits` plans and
-prepares what it needs. For few queries `_coarse` scans the coarse layer of layered codes, by tables
-of bytes (`_look_up`), and measures the rows that look best. `_e8` is the decoder of all E8 codes up
+prepares what it needs. For few queries `_coarse_scan` scans the coarse layer of layered codes, in
+all rows or in lists, by tables of bytes (`_look_up`), and `_coarse`, which encodes and decodes that
+layer, measures the rows that look best. `_e8` is the decoder of all E8 codes up
 to four bits an entry and `_e8_encoder` their encoder, in 16-bit integers; `_nested` does every
 code. `_isa` is the one place that asks what the machine can do, and `_dispatch` the one that
 chooses by it; the rest of the package imports from there.

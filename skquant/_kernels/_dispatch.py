@@ -4,20 +4,8 @@ All are compiled for it from one source. What differs is whether products of sma
 those of floats, and of which.
 """
 
-from ._coarse import (
-    BLOCK,
-    CENTRE,
-    GROUP,
-    SLAB_ROWS,
-    TERM_BYTES,
-    collect_rows,
-    decode_coarse,
-    encode_coarse,
-    fill_tables,
-    find_rows,
-    keep_best,
-    measure_rows,
-)
+from ._coarse import BLOCK, CENTRE, GROUP, decode_coarse, encode_coarse, measure_rows
+from ._coarse_scan import SLAB_ROWS, TERM_BYTES, find_listed_rows, find_rows
 from ._codebook import decode_words, encode_words
 from ._dot import BYTE_OFFSET, HAS_BYTES, QUERIES
 from ._e8 import decode_e8_blocks, decode_e8_shorts, multiply_e8_blocks, multiply_e8_runs
@@ -34,6 +22,7 @@ from ._top_k import update_top_k
 from ._visits import (
     cut_pieces,
     gather_lists,
+    join_words,
     rank_lists,
     round_visits,
     sort_visits,
@@ -49,12 +38,10 @@ __all__ = [
     "N_ENTRIES",
     "SLAB_ROWS",
     "TERM_BYTES",
-    "collect_rows",
     "decode_coarse",
     "encode_coarse",
-    "fill_tables",
+    "find_listed_rows",
     "find_rows",
-    "keep_best",
     "measure_rows",
     "BYTE_OFFSET",
     "FEW_VECTORS",
@@ -72,6 +59,7 @@ __all__ = [
     "encode_words",
     "gather_lists",
     "gather_rows",
+    "join_words",
     "multiply_blocks",
     "multiply_e8_blocks",
     "multiply_e8_runs",
