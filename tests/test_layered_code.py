@@ -7,11 +7,11 @@ from skquant import LatticeQuantizer, QuantizedMatrix
 from skquant._codes._entropy import EntropyRowCode
 from skquant._codes._layered import (
     DISTORTION,
-    points,
     REST_FACTOR,
     SCALE,
     LayeredRowCode,
     add_coarse_layer,
+    points,
 )
 from skquant._codes._row_code import spend_bits
 from skquant._panels import empty_panels, put_rows, take_rows
