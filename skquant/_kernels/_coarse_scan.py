@@ -26,6 +26,7 @@ from ._vectors import (
     least,
     load,
     lowest_bit,
+    most,
     prefetch,
     splat,
     store,
@@ -50,13 +51,17 @@ def _aligned_tables(n_words):
 
 
 @inlined
-def _highest(bits, word):
-    """Give the largest value of a word, none of which is NaN, from the bits of all values."""
-    room, highest = np.empty(1, np.int32), np.int32(0)
-    for entry in range(N_ENTRIES):  # of floats that are not negative, as if they were integers
-        highest = max(highest, bits[word, entry])
-    room[0] = highest
-    return room.view(np.float32)[0]
+def _highest_products(points, factors, highest):
+    """Find what the words of each block are worth at most, LANES blocks at a time."""
+    for block in range(0, highest.shape[0], LANES):
+        best = splat(np.float32(0))
+        for entry in range(N_ENTRIES):
+            value = splat(np.float32(0))
+            for i in range(BLOCK):
+                point = np.float32(points[i, entry]) - np.float32(CENTRE)
+                value = value + load(factors, (i, block)) * point
+            best = most(best, value)
+        store(highest, block, best)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -76,24 +81,24 @@ def fill_tables(points, sizes, query):
     step, start : float32
         A row's product with the query is about start + step times the sum of its bytes.
     """
-    n_words, values = len(sizes), np.empty((len(sizes), N_ENTRIES), np.float32)
-    tables, widest, start = _aligned_tables(n_words), np.float32(0), np.float32(0)
+    n_words = len(sizes)
+    n_padded = -(-n_words // LANES) * LANES
+    factors, highest = np.zeros((BLOCK, n_padded), np.float32), np.empty(n_padded, np.float32)
+    for i in range(len(query)):
+        factors[i % BLOCK, i // BLOCK] = query[i] * sizes[i // BLOCK]
+    _highest_products(points, factors, highest)
+    widest, start = np.float32(0), np.float32(0)
+    for word in range(n_words):  # with a word there is its negative
+        widest, start = max(widest, highest[word]), start - highest[word]
+    step = max(2 * widest / np.float32(min(MOST_LEVELS, 0xFFFF // n_words)), np.float32(1e-30))
+    tables, inverse = _aligned_tables(n_words), np.float32(1) / step
     for word in range(n_words):
         for half in range(0, N_ENTRIES, LANES):
             value = splat(np.float32(0))
-            for i in range(min(BLOCK, len(query) - BLOCK * word)):
+            for i in range(BLOCK):
                 point = cast(load(points, (i, half)), np.float32) - np.float32(CENTRE)
-                value = value + point * (query[BLOCK * word + i] * sizes[word])
-            store(values, (word, half), value)
-        highest = _highest(values.view(np.int32), word)
-        widest, start = max(widest, highest), start - highest
-        for half in range(0, N_ENTRIES, LANES):  # with a word there is its negative
-            store(values, (word, half), load(values, (word, half)) + highest)
-    step = max(2 * widest / np.float32(min(MOST_LEVELS, 0xFFFF // n_words)), np.float32(1e-30))
-    inverse = np.float32(1) / step
-    for word in range(n_words):
-        for half in range(0, N_ENTRIES, LANES):
-            level = load(values, (word, half)) * inverse + np.float32(0.5)
+                value = value + factors[i, word] * point
+            level = (value + highest[word]) * inverse + np.float32(0.5)
             store(tables, (word, half), cast(cast(level, np.int32), np.uint8))
     return tables, step, start
 

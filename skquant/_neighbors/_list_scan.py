@@ -6,7 +6,7 @@ from .._codes._layered import points
 from .._file_format import MappedRows
 from .._kernels._dispatch import find_listed_rows
 from .._kernels._vectors import LANES
-from .._threads import run_in_threads, single_threaded_blas
+from .._threads import run_in_threads
 from ._list_search import choose_visits
 from ._scan import measure
 
@@ -40,8 +40,7 @@ def search_few(lists, queries, k, n_candidates, n_probe, *, metric, n_jobs=None)
     """
     coder, codec = lists.coder, lists.coder.codec
     centred = coder.partition.centred(queries)
-    with single_threaded_blas():
-        found, base, n_wanted = choose_visits(lists, centred, k, n_probe, metric)
+    found, base, n_wanted = choose_visits(lists, centred, k, n_probe, metric)
     coordinates, layout = codec.to_coordinates(centred), codec.terms.for_kernels(1.0)
     distances, indices = np.empty((len(queries), k)), np.empty((len(queries), k), np.int64)
 
