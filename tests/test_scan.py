@@ -107,13 +107,13 @@ def test_ranges_of_slabs_add_up():
     chosen = chosen_bits(1000, np.r_[100:300, 650:1000])
     scores, found = np.empty(448, np.float32), np.empty(448, np.int64)
     kept_words, n, limit = np.empty((448, 32), np.uint8), 0, np.float32(np.inf)
-    for slabs in (slice(1, 5), slice(10, 16)):
+    for order in (np.arange(1, 5), np.arange(10, 16)):
         n, limit = collect_rows(
-            tables, step, start, one, np.float32(0), rows.slabs[slabs], chosen[slabs], rows.rest,
-            slabs.start * 64, count, False, limit, n, scores, found, kept_words,
+            tables, step, start, one, np.float32(0), rows.slabs, order, chosen, rows.rest, count,
+            limit, n, scores, found, kept_words,
         )  # fmt: skip
         limit = np.float32(limit)
-    n, _ = keep_best(count, False, n, scores, found, kept_words)
+    n, _ = keep_best(count, n, scores, found, kept_words)
     mask = np.zeros(1000, bool)
     mask[np.r_[100:300, 650:1000]] = True
     expected = expected_rows(tables, step, start, one, words, terms, mask, count)

@@ -20,7 +20,6 @@ from ._vectors import (
     cast,
     from_bits,
     gather_words,
-    highest_bit,
     inlined,
     lane_bits,
     least,
@@ -30,6 +29,7 @@ from ._vectors import (
     prefetch,
     splat,
     store,
+    total,
     where,
 )  # fmt: skip
 from ._words import split_group
@@ -37,7 +37,7 @@ from ._words import split_group
 SLAB_ROWS = 2 * LANES
 TERM_BYTES = 4
 MOST_LEVELS = 63  # four entries of tables add up to a byte
-FIRST_ROWS = 2**12  # a scan looks at so many first, to know what it can pass over
+SLABS_OF_A_GROUP = 8  # whose least scores bound those of the best rows
 ALL_ROWS = np.uint64(0xFFFFFFFFFFFFFFFF)
 LARGEST = np.float32(3e38)
 
@@ -104,7 +104,7 @@ def fill_tables(points, sizes, query):
 
 
 @inlined
-def _sum_entries(tables, slabs, slab, total, upper):
+def _sum_entries(tables, slabs, slab, both, upper):
     """Add up the entries that the words of a slab's rows name; give lower and upper rows.
 
     The sums of the lower rows come of subtracting the upper ones from sums of both.
@@ -116,12 +116,12 @@ def _sum_entries(tables, slabs, slab, total, upper):
         a, b, c, d = split_group(a, b, load(slabs, (slab, byte + 2, 0)))
         entries = look_up(tables, (word, 0), a) + look_up(tables, (word + 1, 0), b)
         entries = entries + look_up(tables, (word + 2, 0), c) + look_up(tables, (word + 3, 0), d)
-        total, upper = total + entries, upper + (entries >> 8)
+        both, upper = both + entries, upper + (entries >> 8)
     for k in range(n_words % GROUP):
         word, byte = n_words - n_words % GROUP + k, n_words // GROUP * GROUP_BYTES + k
         entries = look_up(tables, (word, 0), load(slabs, (slab, byte, 0)))
-        total, upper = total + entries, upper + (entries >> 8)
-    return total - (upper << 8), upper
+        both, upper = both + entries, upper + (entries >> 8)
+    return both - (upper << 8), upper
 
 
 @inlined
@@ -140,8 +140,8 @@ def _from_half(half):
 @inlined
 def _score_slab(tables, step, start, inverse, slabs, slab):
     """Score the rows of a slab, but for the shift: its lower and its upper rows."""
-    total = splat(np.uint16(0))
-    lower, upper = _sum_entries(tables, slabs, slab, total, total)
+    nothing = splat(np.uint16(0))
+    lower, upper = _sum_entries(tables, slabs, slab, nothing, nothing)
     byte = slabs.shape[1] - TERM_BYTES
     lower_scale, upper_scale = _halves(slabs, slab, byte)
     lower_offset, upper_offset = _halves(slabs, slab, byte + 2)
@@ -157,35 +157,21 @@ def _key(score):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _count_up_to(scores, n, limit, counts):
-    """Count how many of the first n scores do not exceed a limit."""
-    total = splat(np.int32(0))
-    for i in range(0, n, LANES):
-        total = total + where(load(scores, i) <= limit, 1, splat(np.int32(0)))
-    store(counts, 0, total)
-    n_found = np.int32(0)
-    for lane in range(LANES):
-        n_found += counts[lane]
-    return n_found
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
 def _kth_least(scores, n, k, enough):
     """Bisect for a number that k of the first n scores do not exceed, and not more than are enough.
 
     If k are, it is the kth least score. There is room for whole vectors.
     """
-    room, counts = np.empty(1, np.float32), np.empty(LANES, np.int32)
+    room, low, high = np.empty(1, np.float32), np.int64(-(2**31)), np.int64(2**31 - 1)
     keys = room.view(np.int32)
     scores[n : -(-n // LANES) * LANES] = np.inf
-    room[0] = scores[:n].min()
-    low = np.int64(_key(keys[0]))
-    room[0] = scores[:n].max()
-    high = np.int64(_key(keys[0]))
     while low < high:
         middle = (low + high) >> 1
         keys[0] = _key(np.int32(middle))
-        n_found = _count_up_to(scores, n, room[0], counts)
+        counts = splat(np.int32(0))
+        for i in range(0, n, LANES):
+            counts = counts + where(load(scores, i) <= room[0], 1, splat(np.int32(0)))
+        n_found = total(counts)
         if n_found < k:
             low = middle + 1
         else:
@@ -196,8 +182,8 @@ def _kth_least(scores, n, k, enough):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def keep_best(count, downwards, n_found, scores, rows, words):
-    """Keep the rows of least scores, of equal ones those of the least index, in their order.
+def keep_best(count, n_found, scores, rows, words):
+    """Keep the rows of least scores, of equal ones those that were found first, in their order.
 
     The arguments are those of `collect_rows`.
 
@@ -212,20 +198,16 @@ def keep_best(count, downwards, n_found, scores, rows, words):
     limit, n_equal, kept = _kth_least(scores, n_found, count, 0), count, 0
     for i in range(n_found):
         n_equal -= scores[i] < limit
-    if downwards:  # the first of those that are equal go
-        n_equal = -n_equal
-        for i in range(n_found):
-            n_equal += scores[i] == limit
     for i in range(n_found):
         keep = scores[i] < limit
         if scores[i] == limit:
             n_equal -= 1
-            keep = (n_equal >= 0) != downwards
+            keep = n_equal >= 0
         if keep:
             if kept < i:
                 scores[kept], rows[kept], words[kept] = scores[i], rows[i], words[i]
             kept += 1
-    return kept, _above(limit) if downwards else limit
+    return kept, limit
 
 
 @inlined
@@ -237,25 +219,43 @@ def _above(score):
     return room[0]
 
 
+@inlined
+def _least_chosen(lower, upper, chosen, own):
+    """Give the least score of each lane, infinite where neither of its rows is chosen."""
+    if chosen != ALL_ROWS:
+        store(own, 0, lower)
+        store(own, LANES, upper)
+        for lane in range(SLAB_ROWS):
+            if chosen >> np.uint64(lane) & np.uint64(1) == 0:
+                own[lane] = np.inf
+        lower, upper = load(own, 0), load(own, LANES)
+    return least(lower, upper)
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def _first_limit(tables, step, start, inverse, slabs, chosen, count):
-    """Give what scores of the best rows are below, which is known from some rows alone."""
-    n, room = 0, np.empty((1 + FIRST_ROWS // SLAB_ROWS) * SLAB_ROWS, np.float32)
-    for slab in range(min(len(slabs), FIRST_ROWS // SLAB_ROWS)):
+def _scan_slabs(tables, step, start, inverse, slabs, chosen, downwards, nearest, groups):
+    """Write down the least scores of each slab, and of each SLABS_OF_A_GROUP: a number a lane."""
+    own, group = np.empty(SLAB_ROWS, np.float32), splat(np.float32(np.inf))
+    n_slabs = len(slabs)
+    for i in range(n_slabs):
+        slab = n_slabs - 1 - i if downwards else i
         lower, upper = _score_slab(tables, step, start, inverse, slabs, slab)
-        store(room, n, lower)
-        store(room, n + LANES, upper)
-        if chosen[slab] == ALL_ROWS:
-            n += SLAB_ROWS
-        else:
-            first = n
-            for lane in range(SLAB_ROWS):
-                if chosen[slab] >> np.uint64(lane) & np.uint64(1):
-                    room[n] = room[first + lane]
-                    n += 1
-    return (
-        _above(_kth_least(room, n, count, count + count // 8)) if n >= count else np.float32(np.inf)
-    )
+        near = _least_chosen(lower, upper, chosen[slab], own)
+        store(nearest, slab * LANES, near)
+        group = least(group, near)
+        if i % SLABS_OF_A_GROUP == SLABS_OF_A_GROUP - 1 or i == n_slabs - 1:
+            store(groups, i // SLABS_OF_A_GROUP * LANES, group)
+            group = splat(np.float32(np.inf))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _bound(nearest, groups, count):
+    """Give what the scores of the best rows are below, as far as the least of some can tell."""
+    if len(groups) >= 4 * count:
+        return _above(_kth_least(groups, len(groups), count, count + count // 16))
+    if len(nearest) >= count:
+        return _above(_kth_least(nearest, len(nearest), count, count + count // 16))
+    return np.float32(np.inf)
 
 
 @inlined
@@ -270,8 +270,8 @@ def _copy_words(slab_bytes, lane, steps, words, n):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def collect_rows(
-    tables, step, start, inverse, shift, slabs, chosen, rest, first_row, count, downwards, limit,
-    n_found, scores, rows, words,
+    tables, step, start, inverse, shift, slabs, order, chosen, rest, count, limit, n_found,
+    scores, rows, words,
 ):  # fmt: skip
     """Add the best rows of some slabs to those found before.
 
@@ -285,16 +285,15 @@ def collect_rows(
     shift : float32
         Added to the scores.
     slabs : uint16 ndarray of shape (n_slabs, n_bytes, LANES)
+        All slabs.
+    order : int64 ndarray of shape (n_some,)
+        Those to look at.
     chosen : uint64 ndarray of shape (n_slabs,)
         A bit for each row that may be found.
     rest : uint8 ndarray of shape (n_rows, n_rest_bytes)
         The other bytes of rows, which are going to be needed.
-    first_row : int
-        Index of the first row of the slabs.
     count : int
         How many rows are wanted, at least 1.
-    downwards : bool
-        Whether to begin with the last row; then rows are found in descending order.
     limit : float32
         Below which scores are.
     n_found : int
@@ -314,24 +313,23 @@ def collect_rows(
     limit : float32
         Of rows that are not below it there are enough.
     """
-    own, n_slabs = np.empty(SLAB_ROWS, np.float32), slabs.shape[0]
-    slab_bytes = slabs.reshape((n_slabs, slabs.shape[1] * LANES)).view(np.uint8)
+    own = np.empty(SLAB_ROWS, np.float32)
+    slab_bytes = slabs.reshape((len(slabs), slabs.shape[1] * LANES)).view(np.uint8)
     steps = (SLAB_ROWS * np.arange(LANES)).astype(np.int32)
-    for i in range(n_slabs):
-        slab = n_slabs - 1 - i if downwards else i
+    for slab in order:
         lower, upper = _score_slab(tables, step, start, inverse, slabs, slab)
         lower, upper = lower + shift, upper + shift
         near = lane_bits(lower < limit) | lane_bits(upper < limit) << np.uint64(LANES)
         near &= chosen[slab]
         if near != 0:
             if n_found + SLAB_ROWS > len(scores):
-                n_found, limit = keep_best(count, downwards, n_found, scores, rows, words)
+                n_found, limit = keep_best(count, n_found, scores, rows, words)
             store(own, 0, lower)
             store(own, LANES, upper)
             while near != 0:
-                lane = highest_bit(near) if downwards else lowest_bit(near)
-                near &= ~(np.uint64(1) << lane)
-                scores[n_found], rows[n_found] = own[lane], first_row + slab * SLAB_ROWS + lane
+                lane = lowest_bit(near)
+                near &= near - np.uint64(1)
+                scores[n_found], rows[n_found] = own[lane], slab * SLAB_ROWS + lane
                 _copy_words(slab_bytes[slab], np.int32(lane), steps, words, n_found)
                 prefetch(rest, (rows[n_found], 0))
                 prefetch(rest, (rows[n_found], rest.shape[1] - 1))
@@ -343,36 +341,44 @@ def collect_rows(
 def find_rows(points, sizes, query, inverse, slabs, chosen, rest, count, downwards):
     """Find the rows of the least scores.
 
+    All slabs are read once, which bounds these scores, and those with rows below a second time.
+
     Parameters
     ----------
     points, sizes, query
         As in `fill_tables`.
-    inverse, slabs, chosen, count, downwards
+    inverse, slabs, chosen, count
         As in `collect_rows`.
     rest : uint8 ndarray of shape (n_rows, n_rest_bytes)
         The other bytes of all rows.
+    downwards : bool
+        Whether to begin with the last row, which changes nothing but the time it takes.
 
     Returns
     -------
     rows : int64 ndarray of shape (n_found,)
-        Ascending: `count` indices, or as many as are chosen. They do not depend on `downwards`.
+        Ascending: `count` indices, or as many as are chosen.
     words : uint8 ndarray of shape (n_found or more, width)
         The bytes of their words, and others behind them.
     others : uint8 ndarray of shape (n_found, n_rest_bytes)
         Their other bytes.
     """
-    capacity = (count // SLAB_ROWS + 5) * SLAB_ROWS
+    n_slabs, capacity = len(slabs), (count // SLAB_ROWS + 5) * SLAB_ROWS
     scores, rows = np.empty(capacity, np.float32), np.empty(capacity, np.int64)
     words = np.empty((capacity, slabs.shape[1] // LANES * LANES + LANES), np.uint8)
+    nearest = np.empty(n_slabs * LANES, np.float32)
+    groups = np.empty(-(-n_slabs // SLABS_OF_A_GROUP) * LANES, np.float32)
     tables, step, start = fill_tables(points, sizes, query)
-    limit = _first_limit(tables, step, start, inverse, slabs, chosen, count)
+    _scan_slabs(tables, step, start, inverse, slabs, chosen, downwards, nearest, groups)
+    limit, order, n_near = _bound(nearest, groups, count), np.empty(n_slabs, np.int64), 0
+    for slab in range(n_slabs):
+        order[n_near] = slab
+        n_near += lane_bits(load(nearest, slab * LANES) < limit) != 0
     n_found, _ = collect_rows(
-        tables, step, start, inverse, np.float32(0), slabs, chosen, rest, 0, count, downwards,
+        tables, step, start, inverse, np.float32(0), slabs, order[:n_near], chosen, rest, count,
         limit, 0, scores, rows, words,
     )  # fmt: skip
-    n_found, _ = keep_best(count, downwards, n_found, scores, rows, words)
-    if downwards:
-        rows[:n_found], words[:n_found] = rows[:n_found][::-1].copy(), words[:n_found][::-1].copy()
+    n_found, _ = keep_best(count, n_found, scores, rows, words)
     others = np.empty((n_found, rest.shape[1]), np.uint8)
     for i in range(n_found):
         others[i] = rest[rows[i]]
@@ -381,13 +387,12 @@ def find_rows(points, sizes, query, inverse, slabs, chosen, rest, count, downwar
 
 @inlined
 def _choose_rows(first, last, chosen):
-    """Mark the rows of a range in the slabs that it touches; give the range of these."""
-    slabs = slice(first // SLAB_ROWS, -(-last // SLAB_ROWS))
-    n_slabs = slabs.stop - slabs.start
-    chosen[:n_slabs] = ALL_ROWS
-    chosen[0] &= ALL_ROWS << np.uint64(first % SLAB_ROWS)
-    chosen[n_slabs - 1] &= ALL_ROWS >> np.uint64(-last % SLAB_ROWS)
-    return slabs
+    """Mark the rows of a range in the slabs that it touches; list these."""
+    order = np.arange(first // SLAB_ROWS, -(-last // SLAB_ROWS))
+    chosen[order[0] : order[-1] + 1] = ALL_ROWS
+    chosen[order[0]] &= ALL_ROWS << np.uint64(first % SLAB_ROWS)
+    chosen[order[-1]] &= ALL_ROWS >> np.uint64(-last % SLAB_ROWS)
+    return order
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -442,14 +447,13 @@ def find_listed_rows(
     words = np.empty((capacity, slabs.shape[1] // LANES * LANES + LANES), np.uint8)
     chosen, n_found, limit = np.empty(len(slabs), np.uint64), 0, np.float32(np.inf)
     for nth in range(len(visits)):
-        own = _choose_rows(starts[visits[nth]], starts[visits[nth] + 1], chosen)
+        order = _choose_rows(starts[visits[nth]], starts[visits[nth] + 1], chosen)
         tables, step, start = fill_tables(points, sizes, vectors[nth])
         n_found, limit = collect_rows(
-            tables, step, start, inverse, np.float32(base[nth] / (unit * length)), slabs[own],
-            chosen[: own.stop - own.start], rest, own.start * SLAB_ROWS, count, False, limit,
-            n_found, scores, rows, words,
+            tables, step, start, inverse, np.float32(base[nth] / (unit * length)), slabs, order,
+            chosen, rest, count, limit, n_found, scores, rows, words,
         )  # fmt: skip
-    n_found, _ = keep_best(count, False, n_found, scores, rows, words)
+    n_found, _ = keep_best(count, n_found, scores, rows, words)
     others, owners = np.empty((n_found, rest.shape[1]), np.uint8), np.empty(n_found, np.int64)
     nth = 0
     for i in range(n_found):
