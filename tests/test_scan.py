@@ -16,8 +16,8 @@ from skquant import (
 from skquant._codes._layered import points
 from skquant._kernels._coarse_scan import collect_rows, fill_tables, keep_best
 from skquant._kernels._dispatch import find_rows
-from skquant._neighbors._scan import FEW_QUERIES, chosen_bits
-from skquant._neighbors._slabs import SlabRows, take
+from skquant._neighbors._scan import FEW_QUERIES
+from skquant._neighbors._slabs import SlabRows, chosen_bits, take
 
 METRICS = ["euclidean", "sqeuclidean", "cosine", "inner_product"]
 
@@ -71,7 +71,7 @@ def test_scan_finds_the_rows_of_least_scores(n_words, n_rows, count, downwards):
     step, start = np.float32(step), np.float32(start)
     allowed = np.random.default_rng(3).random(n_rows) < 0.8
     for mask in (np.ones(n_rows, bool), allowed):
-        chosen = chosen_bits(n_rows, None if mask.all() else np.flatnonzero(mask))
+        chosen = chosen_bits(n_rows, mask)
         found, found_words, others = find_rows(
             points(), sizes, query, inverse, rows.slabs, chosen, rows.rest, count, downwards
         )
@@ -88,11 +88,11 @@ def test_of_equal_scores_the_first_rows_count(downwards, n_different):
     rows, _, _, words, terms = random_rows(7000, 8, n_different=n_different)
     query, sizes = gaussian(1, 32)[0], np.ones(8, np.float32)
     tables, step, start = fill_tables(points(), sizes, query)
-    found, _, _ = find_rows(
-        points(), sizes, query, np.float32(1), rows.slabs, chosen_bits(7000), rows.rest, 100,
-        downwards,
-    )  # fmt: skip
     everywhere = np.ones(7000, bool)
+    found, _, _ = find_rows(
+        points(), sizes, query, np.float32(1), rows.slabs, chosen_bits(7000, everywhere),
+        rows.rest, 100, downwards,
+    )  # fmt: skip
     expected = expected_rows(
         tables, np.float32(step), np.float32(start), np.float32(1), words, terms, everywhere, 100
     )

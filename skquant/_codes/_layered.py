@@ -18,8 +18,8 @@ from .._kernels._dispatch import BLOCK, CENTRE, GROUP, N_ENTRIES, decode_coarse,
 from .._panels import empty_panels, put_rows, take_rows
 from .._value import Value
 
-# For coordinates of unit variance: what words are multiplied with, and the size of the rest, as
-# ``python benchmarks/derive_scales.py coarse`` finds them.
+# For coordinates of unit variance: what words are multiplied with, and the size of the rest.
+# ``python benchmarks/derive_scales.py coarse`` measures what they cost beside others.
 SCALE, REST_FACTOR = 1.14, np.float32(0.47)
 SAMPLE_ROWS = 2**10
 DISTORTION = 0.2  # of both layers, over that of the rest's code

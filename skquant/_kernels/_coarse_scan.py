@@ -37,6 +37,7 @@ from ._words import split_group
 SLAB_ROWS = 2 * LANES
 TERM_BYTES = 4
 MOST_LEVELS = 63  # four entries of tables add up to a byte
+SLABS_AHEAD = 4  # that are asked for while another is read
 SLABS_OF_A_GROUP = 8  # whose least scores bound those of the best rows
 ALL_ROWS = np.uint64(0xFFFFFFFFFFFFFFFF)
 LARGEST = np.float32(3e38)
@@ -239,6 +240,9 @@ def _scan_slabs(tables, step, start, inverse, slabs, chosen, downwards, nearest,
     n_slabs = len(slabs)
     for i in range(n_slabs):
         slab = n_slabs - 1 - i if downwards else i
+        if i + SLABS_AHEAD < n_slabs:
+            for byte in range(slabs.shape[1]):
+                prefetch(slabs, (slab - SLABS_AHEAD if downwards else slab + SLABS_AHEAD, byte, 0))
         lower, upper = _score_slab(tables, step, start, inverse, slabs, slab)
         near = _least_chosen(lower, upper, chosen[slab], own)
         store(nearest, slab * LANES, near)

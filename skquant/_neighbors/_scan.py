@@ -3,11 +3,12 @@
 import numpy as np
 
 from .._codes._layered import REST_FACTOR, points
-from .._kernels._dispatch import SLAB_ROWS, find_rows, measure_rows
+from .._kernels._dispatch import find_rows, measure_rows
 from .._kernels._vectors import LANES
 from .._panels import empty_panels
 from .._threads import run_in_threads
 from ._search import centre_queries
+from ._slabs import chosen_bits
 
 FEW_QUERIES = 32
 _ONE_CENTRE = np.zeros(1), np.ones(1)  # which all rows have, and distances are less its part
@@ -40,7 +41,8 @@ def search_few(codes, rows, queries, k, n_candidates, *, metric, n_jobs=None):
     indices : int64 ndarray of shape (n_queries, k)
         Rows; of equal distances the smallest first.
     """
-    codec, chosen = codes._codec, chosen_bits(len(codes), rows)
+    codec = codes._codec
+    chosen = codes._rows.all_bits if rows is None else chosen_bits(len(codes), rows)
     coordinates, length, offset = centre_queries(codec, queries, metric)
     layout, is_product = codec.terms.for_kernels(codec.centre_norm), metric == "inner_product"
     distances, indices = np.empty((len(queries), k)), np.empty((len(queries), k), np.int64)
@@ -109,16 +111,3 @@ def measure(codec, layout, layers, owners, centres, numbers, is_product, distanc
         points(), code.sizes, words, REST_FACTOR, panels, vectors, length, owners, base,
         centre_norms, others, code.rest.n_bytes, layout, is_product, numbers, distances, nearest,
     )  # fmt: skip
-
-
-def chosen_bits(n_rows, rows=None):
-    """Mark rows, all or those of some indices, with a bit each: uint64, one for each slab."""
-    n_slabs = -(-n_rows // SLAB_ROWS)
-    if rows is None:
-        bits = np.full(n_slabs, ~np.uint64(0))
-        if n_rows % SLAB_ROWS:
-            bits[-1] = (1 << n_rows % SLAB_ROWS) - 1
-        return bits
-    chosen = np.zeros(n_slabs * SLAB_ROWS, bool)
-    chosen[rows] = True
-    return np.packbits(chosen, bitorder="little").view("<u8").astype(np.uint64)

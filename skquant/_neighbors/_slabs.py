@@ -1,5 +1,7 @@
 """Compressed rows of which the coarse layer lies apart, in the order in which a scan reads it."""
 
+from functools import cached_property
+
 import numpy as np
 
 from .._codecs._codec import batches
@@ -96,6 +98,11 @@ class SlabRows:
         """(n_rows, row_bytes)."""
         return len(self.rest), self.rest.shape[1] + self.slabs.shape[1] - TERM_BYTES
 
+    @cached_property
+    def all_bits(self):
+        """All rows, as `chosen_bits` has them."""
+        return chosen_bits(len(self), slice(None))
+
     @property
     def nbytes(self):
         """Bytes held."""
@@ -126,6 +133,13 @@ class SlabRows:
     def join(self, words, rest):
         """Put the words of rows and their other bytes together."""
         return np.concatenate([rest[..., : self.place], words, rest[..., self.place :]], axis=-1)
+
+
+def chosen_bits(n_rows, rows):
+    """Mark some rows with a bit each: uint64, one for each slab."""
+    chosen = np.zeros(-(-n_rows // SLAB_ROWS) * SLAB_ROWS, bool)
+    chosen[:n_rows][rows] = True
+    return np.packbits(chosen, bitorder="little").view("<u8").astype(np.uint64)
 
 
 def lies_apart(codes):
