@@ -11,8 +11,7 @@ from numba import njit
 from ._look_up import N_ENTRIES, look_up
 from ._memory import load, store
 from ._registers import registers
-from ._terms import read_terms
-from ._vectors import LANES, cast, inlined, most, splat, where
+from ._terms import ALIGNMENT, CENTRE_PRODUCT, NORM, unpack_terms
 from ._words import get_bytes, put_bytes, split_group
 
 BLOCK = 4  # coordinates of a word
@@ -187,8 +186,8 @@ def measure_rows(
     """
     lanes, energies, products = np.empty(LANES, np.uint64), np.empty(LANES), np.empty(LANES)
     held, across = np.full(LANES, -1), np.zeros((vectors.shape[1], LANES), np.float32)
-    bits, k, kept = np.empty(1, np.uint32), len(distances), 0
-    floats = bits.view(np.float32)
+    terms, k, kept = np.empty((4, len(others))), len(distances), 0
+    unpack_terms(others[:, first:], layout, terms)
     for panel in range(panels.shape[0]):
         row, energy, product = panel * LANES, splat(0.0), splat(0.0)
         _put_vectors(vectors, owners, row, held, across)
@@ -207,14 +206,12 @@ def measure_rows(
         store(energies, 0, energy)
         store(products, 0, product)
         for j in range(min(LANES, len(others) - row)):
-            norm, alignment, centre_product, _ = read_terms(
-                others, row + j, first, layout, bits, floats
-            )
-            size, centre = alignment * np.sqrt(energies[j]), owners[row + j]
+            norm, centre = terms[NORM, row + j], owners[row + j]
+            size = terms[ALIGNMENT, row + j] * np.sqrt(energies[j])
             estimate = length * products[j] * (norm / size if size > 0 else 0.0)
             distance = norm**2 - 2 * estimate
             if is_product:
-                distance = -centre_product * centre_norms[centre] - estimate
+                distance = -terms[CENTRE_PRODUCT, row + j] * centre_norms[centre] - estimate
             distance, number = base[centre] + distance, numbers[row + j]
             if kept < k or (distance, number) < (distances[k - 1], nearest[k - 1]):
                 kept = min(kept + 1, k)

@@ -14,24 +14,10 @@ import numpy as np
 from numba import njit
 
 from ._coarse import BLOCK, CENTRE, GROUP, GROUP_BYTES
+from ._lanes import lane_bits, lowest_bit, total
 from ._look_up import N_ENTRIES, look_up
-from ._vectors import (
-    LANES,
-    cast,
-    from_bits,
-    gather_words,
-    inlined,
-    lane_bits,
-    least,
-    load,
-    lowest_bit,
-    most,
-    prefetch,
-    splat,
-    store,
-    total,
-    where,
-)  # fmt: skip
+from ._memory import gather_words, load, prefetch, store
+from ._vectors import LANES, cast, from_bits, inlined, least, most, splat, where
 from ._words import split_group
 
 SLAB_ROWS = 2 * LANES
@@ -214,7 +200,7 @@ def keep_best(count, n_found, scores, rows, words):
 @inlined
 def _above(score):
     """Give the next larger float32."""
-    room = np.full(1, score)
+    room = np.full(1, score + np.float32(0))  # there is a zero below zero
     keys = room.view(np.int32)
     keys[0] = _key(np.int32(_key(keys[0]) + 1))
     return room[0]

@@ -9,43 +9,22 @@ NORM, ALIGNMENT, CENTRE_PRODUCT, ROW_MEAN = range(4)
 
 
 @inlined
-def _magnitude(level, mantissa, bits, floats):
-    """Read the leading bits of a float32; the exponent of infinity reads as zero."""
-    bits[0] = 0
-    if level >> np.uint64(mantissa) != np.uint64(0xFF):
-        bits[0] = np.uint32(level << np.uint64(23 - mantissa))
-    return np.float64(floats[0])
+def _mask(width):
+    """Give a word with the lowest bits set."""
+    return (np.uint64(1) << np.uint64(width)) - np.uint64(1)
 
 
 @inlined
-def _cut(word, width):
-    """Take the lowest bits off a word: them, and the rest."""
-    width = np.uint64(width)
-    return word & ((np.uint64(1) << width) - np.uint64(1)), word >> width
+def _read_magnitudes(words, first, mantissa, bits):
+    """Put the leading bits of float32 numbers into place; the exponent of infinity reads as zero.
 
-
-@inlined
-def read_terms(packed, row, first, layout, bits, floats):
-    """Read the terms of a row from the bytes that start at a place; see `unpack_terms`."""
-    word = np.uint64(0)
-    for i in range(first, packed.shape[1]):
-        word |= np.uint64(packed[row, i]) << np.uint64(8 * (i - first))
-    level, word = _cut(word, 8 + layout.mantissa)
-    magnitude = _magnitude(level, layout.mantissa, bits, floats)
-    if layout.has_alignment:
-        level, word = _cut(word, layout.alignment_bits)
-        alignment = layout.alignments[level]
-        level, word = _cut(word, layout.cosine_bits)
-        half = (1 << layout.cosine_bits) // 2 - 1 if layout.cosine_bits > 0 else 0
-        cosine = min(max((np.float64(level) - half) / max(half, 1), -1.0), 1.0)
-        return magnitude, alignment, magnitude * cosine * layout.centre_norm, 0.0
-    row_mean, alignment = 0.0, layout.alignments[0]
-    if layout.has_mean:
-        level, word = _cut(word, 32)
-        row_mean = _magnitude(level & np.uint64(0x7FFFFFFF), 23, bits, floats)
-        row_mean = -row_mean if level >> np.uint64(31) else row_mean
-    norm = magnitude / alignment if alignment > 0 else 0.0
-    return norm, alignment, 0.0, row_mean
+    Loops over rows that do one thing each become vector instructions.
+    """
+    mask, shift = _mask(8 + mantissa), np.uint64(23 - mantissa)
+    infinite = np.uint64(0xFF) << np.uint64(mantissa)
+    for row in range(len(words)):
+        level = words[row] >> np.uint64(first) & mask
+        bits[row] = np.uint32(level << shift) if level < infinite else np.uint32(0)
 
 
 @njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
@@ -63,12 +42,34 @@ def unpack_terms(packed, layout, terms):
     terms : float64 ndarray of shape (4, n_rows)
         Written to: norm, alignment, product with the centre, and mean.
     """
-    bits = np.empty(1, np.uint32)
-    floats = bits.view(np.float32)
-    for row in range(packed.shape[0]):
-        norm, alignment, product, mean = read_terms(packed, row, 0, layout, bits, floats)
-        terms[NORM, row], terms[ALIGNMENT, row] = norm, alignment
-        terms[CENTRE_PRODUCT, row], terms[ROW_MEAN, row] = product, mean
+    n_rows, n_bytes = packed.shape
+    words, bits = np.zeros(n_rows, np.uint64), np.empty(n_rows, np.uint32)
+    floats, alignments = bits.view(np.float32), layout.alignments
+    for i in range(n_bytes):
+        for row in range(n_rows):
+            words[row] |= np.uint64(packed[row, i]) << np.uint64(8 * i)
+    _read_magnitudes(words, 0, layout.mantissa, bits)
+    first, last = np.uint64(8 + layout.mantissa), np.uint64(layout.alignment_bits)
+    if layout.has_alignment:
+        mask, cosine_mask = _mask(layout.alignment_bits), _mask(layout.cosine_bits)
+        half = (1 << layout.cosine_bits) // 2 - 1 if layout.cosine_bits > 0 else 0
+        for row in range(n_rows):
+            level = np.int64(words[row] >> first + last & cosine_mask)
+            cosine = min(max(np.float64(level - half) / max(half, 1), -1.0), 1.0)
+            terms[NORM, row], terms[ROW_MEAN, row] = floats[row], 0.0
+            terms[ALIGNMENT, row] = alignments[np.int64(words[row] >> first & mask)]
+            terms[CENTRE_PRODUCT, row] = terms[NORM, row] * cosine * layout.centre_norm
+        return
+    alignment = alignments[0]
+    for row in range(n_rows):
+        terms[NORM, row] = floats[row] / alignment if alignment > 0 else 0.0
+        terms[ALIGNMENT, row], terms[CENTRE_PRODUCT, row] = alignment, 0.0
+        terms[ROW_MEAN, row] = 0.0
+    if layout.has_mean:
+        _read_magnitudes(words, first, 23, bits)
+        for row in range(n_rows):
+            is_negative = words[row] >> first + np.uint64(31) & np.uint64(1) != 0
+            terms[ROW_MEAN, row] = -floats[row] if is_negative else floats[row]
 
 
 @njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")

@@ -10,7 +10,7 @@ from .._threads import run_in_threads
 from ._search import centre_queries
 from ._slabs import chosen_bits
 
-FEW_QUERIES = 32
+FEW_QUERIES = 64  # for which a scan is faster, as benchmarks/few_queries.py has it
 _ONE_CENTRE = np.zeros(1), np.ones(1)  # which all rows have, and distances are less its part
 
 
