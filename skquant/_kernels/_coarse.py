@@ -12,6 +12,7 @@ from ._look_up import N_ENTRIES, look_up
 from ._memory import load, store
 from ._registers import registers
 from ._terms import ALIGNMENT, CENTRE_PRODUCT, NORM, unpack_terms
+from ._vectors import LANES, cast, inlined, most, splat, where
 from ._words import get_bytes, put_bytes, split_group
 
 BLOCK = 4  # coordinates of a word
