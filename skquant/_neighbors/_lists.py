@@ -82,15 +82,15 @@ class InvertedLists(Value):
         InvertedLists
             The coded rows.
         """
-        lists, rows = coder.encode(X, n_jobs)
+        lists, packed = coder.encode(X, n_jobs)
+        rows = packed
         if coder.has_coarse_layer:
-            rows = SlabRows.split(
-                coder.codec,
-                rows,
-                lambda some, packed=rows: coder.unpack_terms(lists[some], packed[some]),
-                SEARCHED_AS[coder.metric],
-                unit,
-            )
+
+            def unpack_terms(some):
+                return coder.unpack_terms(lists[some], packed[some])
+
+            metric = SEARCHED_AS[coder.metric]
+            rows = SlabRows.split(coder.codec, packed, unpack_terms, metric, unit)
         dtype = np.float64 if X.dtype == np.float64 else np.float32
         return cls._sort(coder, lists, rows, np.arange(len(X)), dtype)
 
