@@ -7,6 +7,7 @@ lower convex hull of (bits, distortion) are left out, since mixing their neighbo
     python benchmarks/derive_scales.py            # about half an hour on one core
     python benchmarks/derive_scales.py E8 24 32   # only print what these come to
     python benchmarks/derive_scales.py distortion # keep the codes, measure how much they err
+    python benchmarks/derive_scales.py coarse     # print the constants of _codes/_layered.py
 """
 
 import json
@@ -15,9 +16,12 @@ from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
+from scipy.spatial import cKDTree
 
+from skquant._codes._layered import CENTRE, REST_FACTOR, SCALE, points
 from skquant._codes._nested import fill_block
 from skquant._codes._scales import (
+    available_bits,
     code_for,
     derive_code,
     derive_shortest_point_code,
@@ -27,6 +31,7 @@ from skquant._codes._scales import (
 from skquant.lattices import LATTICES
 
 TARGET = Path(__file__).parents[1] / "skquant" / "_codes" / "_scales.json"
+COARSE_BLOCKS = 50_000
 SETTINGS = {"n_blocks": 20_000, "max_evaluations": 40, "check_blocks": 200_000}
 
 
@@ -72,10 +77,40 @@ def measure_distortions():
     TARGET.write_text(json.dumps(shipped, indent=1) + "\n", encoding="utf-8")
 
 
+def derive_coarse_layer():
+    """Print how much the coarse layer errs alone and with the rest's code, by its constants.
+
+    For Gaussian coordinates, and the codes of E8 of 2 to 4 bits an entry for the rest: the error of
+    both layers is a geometric mean over these, relative to their own. The shipped scale lies
+    between those of the least errors, and costs little of either.
+    """
+    blocks = np.random.default_rng(0).standard_normal((COARSE_BLOCKS, 8), dtype=np.float32)
+    words, E8 = (points().T.astype(np.float32) - CENTRE) / 2, LATTICES["E8"]
+    codes = [code_for(E8, bits) for bits in available_bits(E8) if 16 <= bits <= 32]
+    weights, errors = np.ones(len(blocks)), {}
+    for scale in np.arange(1.06, 1.23, 0.02).round(2):
+        nearest = cKDTree(scale * words).query(blocks.reshape(-1, 4))[1]
+        rest = (blocks - scale * words[nearest].reshape(blocks.shape)).astype(np.float32)
+        for factor in np.arange(0.43, 0.52, 0.02, dtype=np.float32).round(2):
+            own = [simulate_distortion(code, rest / factor, weights) for code in codes]
+            ratios = factor**2 * np.divide(own, [code.distortion for code in codes])
+            errors[scale, factor] = np.mean(rest**2), np.exp(np.mean(np.log(ratios)))
+            print(f"{scale:.2f} {factor:.2f}: {errors[scale, factor][1]:.4f} of both, ", end="")
+            print(f"{errors[scale, factor][0]:.4f} of the coarse layer", flush=True)
+    least = np.min(list(errors.values()), axis=0)
+    alone, both = np.divide(errors[SCALE, REST_FACTOR], least) - 1
+    print(
+        f"SCALE {SCALE}, REST_FACTOR {REST_FACTOR}: DISTORTION {both * least[1] + least[1]:.3f}, "
+    )
+    print(f"{both:.1%} above the least of both layers, {alone:.1%} above that of the coarse one")
+
+
 def main(names):
     """Derive all codes, or print those asked for."""
     if names == ["distortion"]:
         measure_distortions()
+    elif names == ["coarse"]:
+        derive_coarse_layer()
     elif names:
         lattice = LATTICES[names[0]]
         for bits in map(int, names[1:]):

@@ -7,17 +7,17 @@ from skquant import LatticeQuantizer, QuantizedMatrix
 from skquant._codes._entropy import EntropyRowCode
 from skquant._codes._layered import (
     DISTORTION,
-    POINTS,
     REST_FACTOR,
     SCALE,
     LayeredRowCode,
     add_coarse_layer,
+    points,
 )
 from skquant._codes._row_code import spend_bits
 from skquant._panels import empty_panels, put_rows, take_rows
 from skquant.lattices import D4, E8
 
-WORDS = (POINTS.T.astype(float) - 4) / 2
+WORDS = (points().T.astype(float) - 4) / 2
 
 
 def gaussian(n_rows, n_coordinates, seed=0):

@@ -371,8 +371,6 @@ def test_parameters_are_refused_by_name(data):
             make(X, **parameters)
     with pytest.raises(ValueError, match=r"n_lists=601 .* n_samples=600"):
         make(X, n_lists=601)
-    with pytest.raises(ValueError, match="n_candidates"):
-        make(X, n_candidates=50)
     for center in (False, "rows"):
         with pytest.raises(ValueError, match="quantizer"):
             make(X, quantizer=LatticeQuantizer(center=center))

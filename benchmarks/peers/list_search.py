@@ -6,22 +6,26 @@ from skquant import QuantizedNearestNeighbors
 
 from .base import Peer
 
+K, N_CANDIDATES = 10, 128
+
 
 class Lists(Peer):
     """skquant's lists.
 
     Parameters
     ----------
+    name : str
     bits : float
-    n_lists : int
+    parameters : dict
+        Those of the estimator.
     """
 
-    def __init__(self, bits, n_lists):
-        super().__init__(f"skquant, {bits:g} bits", bits, {"n_lists": n_lists, "random_state": 0})
-        self.search = QuantizedNearestNeighbors(bits=bits, **self.parameters)
+    def __init__(self, name, bits, parameters):
+        super().__init__(name, bits, parameters | {"random_state": 0})
+        self.search = QuantizedNearestNeighbors(K, **self.parameters)
 
     def warm_up(self, rows):
-        few = QuantizedNearestNeighbors(bits=self.bits, n_lists=4, random_state=0).fit(rows[:2000])
+        few = QuantizedNearestNeighbors(K, **self.parameters | {"n_lists": 4}).fit(rows[:2000])
         for n_queries in (1, 100):
             few.kneighbors(rows[:n_queries])
 
@@ -79,7 +83,16 @@ def contestants(n_features, n_lists, bits):
     """List all methods for so many lists: every one at the bits that it is compared at."""
     d = n_features
     return [
-        *(Lists(b, n_lists) for b in bits),
+        *(Lists(f"skquant, {b:g} bits", b, {"bits": b, "n_lists": n_lists}) for b in bits),
+        *(
+            # As large: a coarse layer takes 1.5 bits an entry and 32 a row of these.
+            Lists(
+                f"skquant, {b:g} bits, coarse layer",
+                b,
+                {"bits": b - 1.5 - 32 / d, "n_lists": n_lists, "n_candidates": N_CANDIDATES},
+            )
+            for b in bits
+        ),
         FaissLists("IVF PQ fast scan", 4, f"IVF{n_lists},PQ{d}x4fs"),
         *(
             FaissLists(f"IVF RaBitQ fast scan, {b:g} bits", b, f"IVF{n_lists},RaBitQfs{b:g}")

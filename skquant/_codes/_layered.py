@@ -8,7 +8,7 @@ code takes.
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 
 import numpy as np
@@ -19,21 +19,20 @@ from .._panels import empty_panels, put_rows, take_rows
 from .._value import Value
 
 # For coordinates of unit variance: what words are multiplied with, and the size of the rest.
+# ``python benchmarks/derive_scales.py coarse`` measures what they cost beside others.
 SCALE, REST_FACTOR = 1.14, np.float32(0.47)
 SAMPLE_ROWS = 2**10
 DISTORTION = 0.2  # of both layers, over that of the rest's code
 
 
-def _points():
+@cache
+def points():
     """List the words, doubled and moved to where they are no less than zero, (4, 64) uint8."""
     grid = np.array(list(product(range(-CENTRE, CENTRE + 1), repeat=BLOCK)))
     grid = grid[(grid.sum(axis=1) % 2 == 0)]
     doubled = 2 * grid - np.array([1, 1, 0, 0])
     order = np.argsort((doubled**2).sum(axis=1), kind="stable")
     return np.ascontiguousarray((doubled[order[:N_ENTRIES]] + CENTRE).T, np.uint8)
-
-
-POINTS = _points()
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +99,7 @@ class LayeredRowCode(Value):
         """Encode rows into zeroed bytes; `RowCode.encode` explains the arguments."""
         panels = np.ascontiguousarray(panels, np.float32)
         rest = np.zeros_like(panels)
-        encode_coarse(POINTS, self.sizes, panels, self.rest.n_bytes, codes, 1 / REST_FACTOR, rest)
+        encode_coarse(points(), self.sizes, panels, self.rest.n_bytes, codes, 1 / REST_FACTOR, rest)
         own = np.zeros((len(codes), self.rest.n_bytes), np.uint8)
         self.rest.encode(rest, own, dither)  # it may write zeros after its bytes
         codes[:, : self.rest.n_bytes] = own
@@ -112,7 +111,7 @@ class LayeredRowCode(Value):
         """Decode rows into panels; `RowCode.decode` explains the arguments."""
         self.rest.decode(codes, panels, dither)
         energy = np.empty(len(codes))
-        decode_coarse(POINTS, self.sizes, codes, self.rest.n_bytes, REST_FACTOR, panels, energy)
+        decode_coarse(points(), self.sizes, codes, self.rest.n_bytes, REST_FACTOR, panels, energy)
         return energy
 
     def decode_words(self, codes, panels):
@@ -120,7 +119,7 @@ class LayeredRowCode(Value):
         energy = np.empty(len(codes))
         panels[:] = 0
         decode_coarse(
-            POINTS, self.sizes, codes, self.rest.n_bytes, np.float32(0), panels, energy
+            points(), self.sizes, codes, self.rest.n_bytes, np.float32(0), panels, energy
         )  # fmt: skip
         return energy
 

@@ -5,20 +5,8 @@ those of floats, and of which.
 """
 
 from ._amx import AMX_QUERIES, AMX_STEPS
-from ._coarse import (
-    BLOCK,
-    CENTRE,
-    GROUP,
-    SLAB_ROWS,
-    TERM_BYTES,
-    collect_rows,
-    decode_coarse,
-    encode_coarse,
-    fill_tables,
-    find_rows,
-    keep_best,
-    measure_rows,
-)
+from ._coarse import BLOCK, CENTRE, GROUP, decode_coarse, encode_coarse, measure_rows
+from ._coarse_scan import SLAB_ROWS, TERM_BYTES, find_listed_rows, find_rows
 from ._codebook import decode_words, encode_words
 from ._dot import BYTE_OFFSET, HAS_BYTES, QUERIES
 from ._e8 import decode_e8_blocks, decode_e8_shorts, multiply_e8_blocks, multiply_e8_runs
@@ -35,6 +23,7 @@ from ._top_k import update_top_k
 from ._visits import (
     cut_pieces,
     gather_lists,
+    join_words,
     rank_lists,
     round_visits,
     sort_visits,
@@ -52,12 +41,10 @@ __all__ = [
     "N_ENTRIES",
     "SLAB_ROWS",
     "TERM_BYTES",
-    "collect_rows",
     "decode_coarse",
     "encode_coarse",
-    "fill_tables",
+    "find_listed_rows",
     "find_rows",
-    "keep_best",
     "measure_rows",
     "BYTE_OFFSET",
     "FEW_VECTORS",
@@ -76,6 +63,7 @@ __all__ = [
     "gather_lists",
     "gather_rows",
     "has_amx",
+    "join_words",
     "multiply_blocks",
     "multiply_e8_blocks",
     "multiply_e8_runs",

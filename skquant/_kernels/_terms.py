@@ -24,11 +24,11 @@ def _cut(word, width):
 
 
 @inlined
-def read_terms(packed, row, first, layout):
-    """Read the terms of a row from the bytes that start at a place; see `unpack_terms`."""
+def _read_terms(packed, row, layout):
+    """Read the terms of a row; see `unpack_terms`."""
     word = np.uint64(0)
-    for i in range(first, packed.shape[1]):
-        word |= np.uint64(packed[row, i]) << np.uint64(8 * (i - first))
+    for i in range(packed.shape[1]):
+        word |= np.uint64(packed[row, i]) << np.uint64(8 * i)
     level, word = _cut(word, 8 + layout.mantissa)
     magnitude = _magnitude(level, layout.mantissa)
     if layout.has_alignment:
@@ -63,7 +63,7 @@ def unpack_terms(packed, layout, terms):
         Written to: norm, alignment, product with the centre, and mean.
     """
     for row in range(packed.shape[0]):
-        norm, alignment, product, mean = read_terms(packed, row, 0, layout)
+        norm, alignment, product, mean = _read_terms(packed, row, layout)
         terms[NORM, row], terms[ALIGNMENT, row] = norm, alignment
         terms[CENTRE_PRODUCT, row], terms[ROW_MEAN, row] = product, mean
 

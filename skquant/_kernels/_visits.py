@@ -193,6 +193,34 @@ def gather_lists(rows, numbers, pieces, packed, gathered_numbers):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def join_words(slabs, rest, place, pieces, packed):
+    """Put the words of rows of pieces, which lie apart in slabs, between their other bytes.
+
+    Parameters
+    ----------
+    slabs : uint16 ndarray of shape (n_slabs, n_bytes, LANES)
+        As `_coarse_scan` has them.
+    rest : uint8 ndarray of shape (n_tiles * LANES, n_rest_bytes)
+        The other bytes.
+    place : int
+        How many of these come before the words.
+    pieces : int64 ndarray of shape (n_pieces, 8)
+    packed : uint8 ndarray of shape (n_tiles * LANES, row_bytes)
+        Written to where there are rows.
+    """
+    last = place + packed.shape[1] - rest.shape[1]
+    for piece in range(len(pieces)):
+        target, source = pieces[piece, FIRST_TILE] * LANES, pieces[piece, FIRST_ROW]
+        for i in range(pieces[piece, N_ROWS]):
+            slab, lane = (source + i) // (2 * LANES), (source + i) % (2 * LANES)
+            shift = np.uint16(8 * (lane // LANES))
+            packed[target + i, :place] = rest[target + i, :place]
+            for byte in range(last - place):
+                packed[target + i, place + byte] = slabs[slab, byte, lane % LANES] >> shift
+            packed[target + i, last:] = rest[target + i, place:]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def weigh_rows(packed, first_byte, mantissa, alignments, cosine_bits, centre_norms, pieces,
                energy, unit, is_distance, scale, offset):  # fmt: skip
     """Give what turns products with the rows of pieces into distances.

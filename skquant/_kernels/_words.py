@@ -45,3 +45,9 @@ def look_up(table, index):
     for k in range(1, table.shape[0]):
         value = where(index >= k, table[k], value)
     return value
+
+
+@inlined
+def split_group(a, b, c):
+    """Take four words of six bits out of three bytes, in the low bits of each byte of lanes."""
+    return a, b, c, (a & 0xC0C0 | b >> 2 & 0x3030 | c >> 4 & 0x0C0C) >> 2

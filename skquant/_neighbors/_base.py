@@ -10,8 +10,8 @@ from .._sklearn_compat import Interval, follow_sparse_interface, validate_data
 from ._list_search import count_scanned
 from ._metric import SEARCHED_AS, as_floats, as_searched, in_units
 from ._rescore import rerank
-from ._rows import row_indices, search_among, without_own
-from ._scan import FEW_QUERIES, search_few
+from ._rows import row_indices, search_among, search_few_among, without_own
+from ._scan import FEW_QUERIES
 from ._training_rows import TrainingRowsMixin
 
 
@@ -171,7 +171,9 @@ class QuantizedNeighborsMixin(TrainingRowsMixin):
         how = {"metric": SEARCHED_AS[metric], "n_jobs": self.n_jobs}
         if self._has_coarse_layer() and len(queries) <= FEW_QUERIES:
             count = min(max(self.n_candidates, n_found), n_rows)
-            distances, indices = search_few(self.codes_, rows, queries, n_found, count, **how)
+            distances, indices = search_few_among(
+                self._held, rows, queries, n_found, count, n_probe=self._n_probe, **how
+            )
         else:
             distances, indices = search_among(
                 self._held, rows, queries, n_found, n_probe=self._n_probe, **how

@@ -17,6 +17,7 @@ from sklearn.utils import gen_batches
 
 from .._codecs._codec import Codec
 from .._codecs._row_terms import TermLayout
+from .._codes._layered import LayeredRowCode, add_coarse_layer
 from .._products._integers import count_bytes
 from .._threads import run_in_threads, single_threaded_blas
 from .._value import Value
@@ -45,7 +46,7 @@ class ListCoder(Value):
     metric: str
 
     @classmethod
-    def fit(cls, X, partition, quantizer, metric):
+    def fit(cls, X, partition, quantizer, metric, has_coarse_layer=False):
         """Fit a quantizer to the residuals of some evenly spaced rows.
 
         Parameters
@@ -56,6 +57,8 @@ class ListCoder(Value):
             Fitted here.
         metric : str
             The metric of the estimator.
+        has_coarse_layer : bool, default=False
+            Whether codes get a coarse layer, by which few queries are searched.
 
         Raises
         ------
@@ -73,6 +76,8 @@ class ListCoder(Value):
                 'quantizer must have center="features" where there are n_lists: the terms of a row '
                 "are those of its residual."
             )
+        if has_coarse_layer:
+            codec = add_coarse_layer(codec, rows)
         spread = np.sqrt(np.einsum("ij,ij->", rows, rows, dtype=np.float64) / n_rows)
         ratio = 0.0
         if SEARCHED_AS[metric] == "inner_product" and spread > 0:
@@ -93,6 +98,11 @@ class ListCoder(Value):
     def n_bytes(self):
         """The number of coordinates for which bytes are fine enough."""
         return count_bytes(self.codec.row_code)
+
+    @property
+    def has_coarse_layer(self):
+        """Whether codes have a coarse layer."""
+        return isinstance(self.codec.row_code, LayeredRowCode)
 
     @cached_property
     def centre_norms(self):

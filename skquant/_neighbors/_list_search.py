@@ -16,6 +16,7 @@ from .._kernels._dispatch import (
     cut_pieces,
     gather_lists,
     gather_rows,
+    join_words,
     round_visits,
     search_lists,
     sort_visits,
@@ -28,8 +29,34 @@ from .._panels import empty_panels
 from .._products._integers import IntegerRows, count_steps
 from .._threads import run_in_threads, single_threaded_blas, thread_count
 from ._search import PANEL_FLOATS, UNIT, scale_and_offset
+from ._slabs import SlabRows
 
 _QUERY_FLOATS = 2**20  # distances from centroids that are held at once
+
+
+def choose_visits(lists, queries, k, n_probe, metric):
+    """Choose the lists that each of some queries visits.
+
+    The arguments are those of `plan_visits`.
+
+    Returns
+    -------
+    found : int64 ndarray of shape (n_queries, n_first)
+        Lists, in the order in which they are visited; none is empty.
+    base : float64 ndarray of shape (n_queries, n_first)
+        The part of the distance that concerns query and list alone.
+    n_wanted : int64 ndarray of shape (n_queries,)
+        How many of them each query visits.
+    """
+    partition, sizes = lists.coder.partition, lists.sizes
+    n_filled = np.count_nonzero(sizes)
+    n_first = min(n_probe, n_filled)
+    found, base = partition.rank(queries, n_first, metric, sizes)
+    n_rows = sizes[found].cumsum(axis=1)
+    if n_rows[:, -1].min() < k:
+        found, base = partition.rank(queries, n_filled, metric, sizes)
+        n_rows = sizes[found].cumsum(axis=1)
+    return found, base, np.maximum(n_first, 1 + (n_rows < k).sum(axis=1))
 
 
 def plan_visits(lists, queries, k, n_probe, metric):
@@ -48,18 +75,12 @@ def plan_visits(lists, queries, k, n_probe, metric):
     query_of, base_of, first_visit
         As `sort_visits` gives them.
     """
-    partition, sizes, parts = lists.coder.partition, lists.sizes, []
-    n_lists, at_once = len(sizes), max(1, _QUERY_FLOATS // len(sizes))
-    n_filled = np.count_nonzero(sizes)
-    for start in range(0, len(queries), at_once):
-        some = queries[start : start + at_once]
-        found, base = partition.rank(some, min(n_probe, n_filled), metric, sizes)
-        n_rows = sizes[found].cumsum(axis=1)
-        if n_rows[:, -1].min() < k:
-            found, base = partition.rank(some, n_filled, metric, sizes)
-            n_rows = sizes[found].cumsum(axis=1)
-        n_wanted = np.maximum(min(n_probe, n_filled), 1 + (n_rows < k).sum(axis=1))
-        parts.append((found, base, n_wanted))
+    n_lists = lists.n_lists
+    at_once = max(1, _QUERY_FLOATS // n_lists)
+    parts = [
+        choose_visits(lists, queries[start : start + at_once], k, n_probe, metric)
+        for start in range(0, len(queries), at_once)
+    ]
     width = max(found.shape[1] for found, _, _ in parts)
     found, base = (_join([part[i] for part in parts], width) for i in (0, 1))
     return sort_visits(found, base, np.concatenate([part[2] for part in parts]), n_lists)
@@ -226,8 +247,13 @@ class _Scan:
 
     def _decode(self, pieces, packed, panels, numbers):
         """Copy and decode the rows of pieces, each to whole tiles; give their squares."""
-        codec = self._lists.coder.codec
-        gather_lists(self._rows(pieces), self._lists.numbers, pieces, packed, numbers)
+        codec, rows = self._lists.coder.codec, self._lists.codes._rows
+        if isinstance(rows, SlabRows):
+            rest = np.zeros((len(packed), rows.rest.shape[1]), np.uint8)
+            gather_lists(_ready(rows.rest, pieces), self._lists.numbers, pieces, rest, numbers)
+            join_words(rows.slabs, rest, rows.place, pieces, packed)
+        else:
+            gather_lists(_ready(rows, pieces), self._lists.numbers, pieces, packed, numbers)
         return codec.row_code.decode(packed, panels, codec.dither)
 
     def _count(self, group):
@@ -235,13 +261,6 @@ class _Scan:
         last = self._pieces[group.stop - 1]
         n_tiles = last[FIRST_TILE] - (-last[N_ROWS] // LANES)
         return int(n_tiles), int(last[FIRST_BLOCK] + last[N_BLOCKS])
-
-    def _rows(self, pieces):
-        """Give all compressed rows, those of pieces ready for use."""
-        rows, starts = self._lists.codes._rows, pieces[:, FIRST_ROW]
-        if isinstance(rows, MappedRows):
-            return rows.verified(starts, starts + pieces[:, N_ROWS])
-        return rows
 
     def _round(self, pieces, n_blocks):
         """Round what queries are from centroids: blocks, starts, owners, bases and units."""
@@ -253,3 +272,10 @@ class _Scan:
             self._n_bytes, blocks, start, owner, base, unit,
         )  # fmt: skip
         return blocks, start, owner, base, unit
+
+
+def _ready(rows, pieces):
+    """Give all compressed rows, those of pieces ready for use."""
+    if isinstance(rows, MappedRows):
+        return rows.verified(pieces[:, FIRST_ROW], pieces[:, FIRST_ROW] + pieces[:, N_ROWS])
+    return rows

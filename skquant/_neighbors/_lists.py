@@ -7,11 +7,13 @@ import numpy as np
 
 from .. import _file_format
 from .._codecs._file import codec_from_file, codec_to_file
+from .._kernels._dispatch import TERM_BYTES
 from .._value import Value
 from ..quantized_matrix import QuantizedMatrix
 from ._list_coder import ListCoder
 from ._metric import SEARCHED_AS
 from ._partition import Partition
+from ._slabs import SlabRows, concatenate, rows_from_file, rows_to_file, take, take_matrix
 
 KIND = "InvertedLists"
 
@@ -61,7 +63,7 @@ class InvertedLists(Value):
     numbers: np.ndarray
 
     @classmethod
-    def encode(cls, coder, X, n_jobs=None):
+    def encode(cls, coder, X, n_jobs=None, unit=None):
         """Code rows; they are numbered as they come.
 
         Parameters
@@ -72,6 +74,8 @@ class InvertedLists(Value):
             The rows.
         n_jobs : int, default=None
             Number of threads; it does not change the result.
+        unit : float, default=None
+            Where codes have a coarse layer, the `unit` of the lists that these will be joined with.
 
         Returns
         -------
@@ -79,18 +83,30 @@ class InvertedLists(Value):
             The coded rows.
         """
         lists, packed = coder.encode(X, n_jobs)
+        rows = packed
+        if coder.has_coarse_layer:
+
+            def unpack_terms(some):
+                return coder.unpack_terms(lists[some], packed[some])
+
+            metric = SEARCHED_AS[coder.metric]
+            rows = SlabRows.split(coder.codec, packed, unpack_terms, metric, unit)
         dtype = np.float64 if X.dtype == np.float64 else np.float32
-        return cls._sort(coder, lists, packed, np.arange(len(X)), dtype)
+        return cls._sort(coder, lists, rows, np.arange(len(X)), dtype)
+
+    def encode_more(self, X, n_jobs=None):
+        """Code rows to be joined with these; the arguments are those of `encode`."""
+        return InvertedLists.encode(self.coder, X, n_jobs, self.unit)
 
     @classmethod
-    def _sort(cls, coder, lists, packed, numbers, dtype):
+    def _sort(cls, coder, lists, rows, numbers, dtype):
         """Bring rows into the order of lists and, within them, of numbers."""
         order = np.lexsort((numbers, lists))
         n_lists = len(coder.partition)
         starts = np.append(0, np.cumsum(np.bincount(lists, minlength=n_lists)))
         fits = len(numbers) <= np.iinfo(np.int32).max
         numbers = numbers[order].astype(np.int32 if fits else np.int64)
-        return cls(coder, QuantizedMatrix(coder.codec, packed[order], dtype), starts, numbers)
+        return cls(coder, QuantizedMatrix(coder.codec, take(rows, order), dtype), starts, numbers)
 
     def without_empty(self):
         """Give the same rows, and no lists that have none.
@@ -127,7 +143,7 @@ class InvertedLists(Value):
         return InvertedLists._sort(
             first.coder,
             np.concatenate([part.list_of for part in parts]),
-            np.concatenate([np.asarray(part.codes._rows) for part in parts]),
+            concatenate([part.codes._rows for part in parts]),
             np.concatenate(numbers),
             np.result_type(*(part.codes.dtype for part in parts)),
         )
@@ -169,8 +185,13 @@ class InvertedLists(Value):
     @property
     def bits_per_entry(self):
         """8 times the bytes of a row, its number included, over the number of features."""
-        n_bytes = self.codes._codec.row_bytes + self.numbers.itemsize
-        return 8 * n_bytes / self.codes.shape[1]
+        held = getattr(self.codes._rows, "held_bytes", self.codes._codec.row_bytes)
+        return 8 * (held + self.numbers.itemsize) / self.codes.shape[1]
+
+    @property
+    def unit(self):
+        """The norm that scores of a coarse layer are relative to, None where there is none."""
+        return getattr(self.codes._rows, "unit", None)
 
     @property
     def shape(self):
@@ -245,7 +266,8 @@ class InvertedLists(Value):
         kept[rows] = True
         stored = kept[self.numbers]
         starts = np.append(0, np.cumsum(stored))[self.starts]
-        return replace(self, codes=self.codes[stored], starts=starts, numbers=self.numbers[stored])
+        codes = take_matrix(self.codes, np.flatnonzero(stored))
+        return replace(self, codes=codes, starts=starts, numbers=self.numbers[stored])
 
     def __getitem__(self, kept):
         """Give lists of the rows of a mask, which are numbered anew."""
@@ -267,15 +289,16 @@ class InvertedLists(Value):
             "dtype": self.codes.dtype.name,
             "metric": self.metric,
         }
+        own_meta, own_arrays = rows_to_file(self.codes._rows)
         arrays = {
             **codec.arrays,
             "origin": partition.origin,
             "centroids": partition.centroids,
             "starts": self.starts,
             "numbers": self.numbers,
-            "rows": self.codes._rows,
+            **own_arrays,
         }
-        _file_format.write(path, KIND, meta, arrays)
+        _file_format.write(path, KIND, meta | own_meta, arrays)
 
     @classmethod
     def load(cls, path, mmap=False, *, lattice=None):
@@ -288,6 +311,7 @@ class InvertedLists(Value):
         mmap : bool, default=False
             Whether to map the compressed rows into memory instead of reading them. A search reads
             the lists that it visits, and each part of the file is verified before its first use.
+            A coarse layer is read.
         lattice : lattice object, default=None
             The lattice, where the rows were compressed with one of the user's own.
 
@@ -309,11 +333,12 @@ class InvertedLists(Value):
     @classmethod
     def _from_file(cls, meta, arrays, lattice):
         """Build lists from the content of a file, every value checked."""
-        rows = arrays.pop("rows")
+        rows, slabs = arrays.pop("rows"), arrays.pop("slabs", None)
         # The others are small, or needed as a whole: read them in.
         arrays = {name: np.asarray(array) for name, array in arrays.items()}
         _require(rows.dtype == np.uint8 and rows.ndim == 2, "rows")
-        codec = codec_from_file(meta["codec"], arrays, rows.shape[1], lattice)
+        apart = 0 if slabs is None else slabs.shape[1] - TERM_BYTES
+        codec = codec_from_file(meta["codec"], arrays, rows.shape[1] + apart, lattice)
         _require(codec.terms.center == "features" and not codec.mean.any(), "codec")
         _require(meta["metric"] in SEARCHED_AS, "metric")
         origin, centroids = arrays["origin"], arrays["centroids"]
@@ -326,6 +351,9 @@ class InvertedLists(Value):
         _require(numbers.dtype in (np.int32, np.int64) and numbers.shape == (n_rows,), "numbers")
         _require(np.array_equal(np.sort(numbers), np.arange(n_rows)), "numbers")
         coder = ListCoder(Partition(origin, centroids), codec, meta["metric"])
+        _require(coder.has_coarse_layer == (slabs is not None), "slabs")
+        if slabs is not None:
+            rows = rows_from_file(meta, rows, np.asarray(slabs), codec.row_code)
         return cls(coder, QuantizedMatrix(codec, rows, meta["dtype"]), starts, numbers)
 
 

@@ -4,11 +4,11 @@ import numpy as np
 from sklearn.utils import gen_batches
 
 from ..quantized_matrix import QuantizedMatrix
-from . import _list_search
+from . import _list_scan, _list_search, _scan
 from ._lists import InvertedLists
 from ._radius_search import search_within
 from ._search import search
-from ._slabs import concatenate_apart, lies_apart
+from ._slabs import concatenate_apart, lies_apart, take_matrix
 
 _SUBSET_ROWS = 2**18  # selected rows are copied, so many at a time
 
@@ -39,7 +39,7 @@ def join_chunks(chunks):
 def keep_rows(chunk, kept):
     """Give the rows of a chunk that a mask selects, a chunk of the same kind."""
     if isinstance(chunk, QuantizedMatrix) and lies_apart(chunk):
-        return QuantizedMatrix(chunk._codec, chunk._rows.take(np.flatnonzero(kept)), chunk.dtype)
+        return take_matrix(chunk, np.flatnonzero(kept))
     return chunk[kept]
 
 
@@ -178,6 +178,28 @@ def search_among(held, rows, queries, k, *, n_probe, metric, n_jobs):
         indices = np.concatenate([indices, chosen[places]], axis=1)
         distances, indices = nearest(distances, indices, k)
     return distances, indices
+
+
+def search_few_among(held, rows, queries, k, n_candidates, *, n_probe, metric, n_jobs):
+    """Find the k nearest of some of the rows with a coarse layer, for few queries.
+
+    Parameters
+    ----------
+    held, rows
+        As `search_among` takes them.
+    queries, k, n_candidates, n_probe, metric, n_jobs
+        As the searches take them; only lists have an `n_probe`.
+
+    Returns
+    -------
+    distances, indices : ndarray of shape (n_queries, k)
+        As the searches give them; indices count all rows.
+    """
+    how = {"metric": metric, "n_jobs": n_jobs}
+    if isinstance(held, InvertedLists):
+        some = held if rows is None else held.among(rows)
+        return _list_scan.search_few(some, queries, k, n_candidates, n_probe, **how)
+    return _scan.search_few(held, rows, queries, k, n_candidates, **how)
 
 
 def within_among(held, rows, queries, limit, *, n_probe, metric, n_jobs):

@@ -2,14 +2,16 @@
 
 import numpy as np
 
-from .._codes._layered import POINTS, REST_FACTOR
-from .._kernels._dispatch import SLAB_ROWS, find_rows, measure_rows
+from .._codes._layered import REST_FACTOR, points
+from .._kernels._dispatch import find_rows, measure_rows
 from .._kernels._vectors import LANES
 from .._panels import empty_panels
 from .._threads import run_in_threads
 from ._search import centre_queries
+from ._slabs import chosen_bits
 
-FEW_QUERIES = 32
+FEW_QUERIES = 64  # for which a scan is faster, as benchmarks/few_queries.py has it
+_ONE_CENTRE = np.zeros(1), np.ones(1)  # which all rows have, and distances are less its part
 
 
 def search_few(codes, rows, queries, k, n_candidates, *, metric, n_jobs=None):
@@ -39,15 +41,17 @@ def search_few(codes, rows, queries, k, n_candidates, *, metric, n_jobs=None):
     indices : int64 ndarray of shape (n_queries, k)
         Rows; of equal distances the smallest first.
     """
-    coordinates, length, offset = centre_queries(codes._codec, queries, metric)
-    chosen, is_product = chosen_bits(len(codes), rows), metric == "inner_product"
+    codec = codes._codec
+    chosen = codes._rows.all_bits if rows is None else chosen_bits(len(codes), rows)
+    coordinates, length, offset = centre_queries(codec, queries, metric)
+    layout, is_product = codec.terms.for_kernels(codec.centre_norm), metric == "inner_product"
     distances, indices = np.empty((len(queries), k)), np.empty((len(queries), k), np.int64)
 
     def search_one(i):
         query = coordinates[i]
-        found, words, others = find_candidates(codes, query, length[i], chosen, n_candidates)
-        measure(codes._codec, words, others, query, length[i], is_product, distances[i], indices[i])
-        indices[i] = found[indices[i]]
+        found, *layers = find_candidates(codes, query, length[i], chosen, n_candidates)
+        owners, centres = np.zeros(len(found), np.int64), (query[None], length[i], *_ONE_CENTRE)
+        measure(codec, layout, layers, owners, centres, found, is_product, distances[i], indices[i])
 
     run_in_threads(search_one, range(len(queries)), n_jobs)
     distances += offset[:, None]
@@ -79,33 +83,31 @@ def find_candidates(codes, query, length, chosen, count):
     rows.downwards = not rows.downwards
     inverse = rows.unit / length if length > rows.unit * 1e-30 else 1e30
     return find_rows(
-        POINTS, codes._codec.row_code.sizes, query, np.float32(max(inverse, 1e-30)), rows.slabs,
+        points(), codes._codec.row_code.sizes, query, np.float32(max(inverse, 1e-30)), rows.slabs,
         chosen, rows.rest, min(-(-count // LANES) * LANES, len(rows)), rows.downwards,
     )  # fmt: skip
 
 
-def measure(codec, words, others, query, length, is_product, distances, nearest):
+def measure(codec, layout, layers, owners, centres, numbers, is_product, distances, nearest):
     """Measure candidates by both layers of their code, and keep the nearest.
 
-    The arguments are those of `measure_rows`.
+    Parameters
+    ----------
+    codec : Codec
+    layout : KernelLayout
+        That of the terms.
+    layers : tuple of uint8 ndarray
+        The words and the other bytes of the candidates.
+    centres : tuple
+        `vectors`, `length`, `base` and `centre_norms` of `measure_rows`.
+    owners, numbers, is_product, distances, nearest
+        As `measure_rows` has them.
     """
-    code = codec.row_code
+    code, (words, others) = codec.row_code, layers
     panels = empty_panels(len(others), code.n_coordinates)
     code.rest.decode(others, panels, codec.dither)
+    vectors, length, base, centre_norms = centres
     measure_rows(
-        POINTS, code.sizes, words, REST_FACTOR, panels, query, length, others, code.rest.n_bytes,
-        codec.terms.for_kernels(codec.centre_norm), is_product, distances, nearest,
+        points(), code.sizes, words, REST_FACTOR, panels, vectors, length, owners, base,
+        centre_norms, others, code.rest.n_bytes, layout, is_product, numbers, distances, nearest,
     )  # fmt: skip
-
-
-def chosen_bits(n_rows, rows=None):
-    """Mark rows, all or those of some indices, with a bit each: uint64, one for each slab."""
-    n_slabs = -(-n_rows // SLAB_ROWS)
-    if rows is None:
-        bits = np.full(n_slabs, ~np.uint64(0))
-        if n_rows % SLAB_ROWS:
-            bits[-1] = (1 << n_rows % SLAB_ROWS) - 1
-        return bits
-    chosen = np.zeros(n_slabs * SLAB_ROWS, bool)
-    chosen[rows] = True
-    return np.packbits(chosen, bitorder="little").view("<u8").astype(np.uint64)

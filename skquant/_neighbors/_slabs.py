@@ -1,5 +1,7 @@
 """Compressed rows of which the coarse layer lies apart, in the order in which a scan reads it."""
 
+from functools import cached_property
+
 import numpy as np
 
 from .._codecs._codec import batches
@@ -47,7 +49,7 @@ class SlabRows:
         self.slabs, self.rest, self.place, self.unit = slabs, rest, place, unit
 
     @classmethod
-    def split(cls, codec, packed, metric, unit=None):
+    def split(cls, codec, packed, unpack_terms, metric, unit=None):
         """Take rows of a layered code apart.
 
         Parameters
@@ -55,6 +57,8 @@ class SlabRows:
         codec : Codec
             With a layered code.
         packed : uint8 ndarray of shape (n_rows, row_bytes)
+        unpack_terms : callable
+            Called with a slice, reads the terms of these rows.
         metric : {"sqeuclidean", "inner_product"}
             What scores stand for.
         unit : float, default=None
@@ -64,7 +68,8 @@ class SlabRows:
         words = slice(code.rest.n_bytes, code.n_bytes)
         scale, offset = np.empty(len(packed)), np.empty(len(packed))
         for rows in batches(len(packed), _BLOCK_ROWS):
-            scale[rows], offset[rows] = _score_terms(codec, packed[rows], metric)
+            terms = unpack_terms(rows)
+            scale[rows], offset[rows] = _score_terms(codec, packed[rows], terms, metric)
         if unit is None:
             unit = float(np.max(np.abs(scale), initial=0.0)) or 1.0
         terms = np.stack([scale / unit, offset / unit**2], axis=1)
@@ -92,6 +97,11 @@ class SlabRows:
     def shape(self):
         """(n_rows, row_bytes)."""
         return len(self.rest), self.rest.shape[1] + self.slabs.shape[1] - TERM_BYTES
+
+    @cached_property
+    def all_bits(self):
+        """All rows, as `chosen_bits` has them."""
+        return chosen_bits(len(self), slice(None))
 
     @property
     def nbytes(self):
@@ -124,15 +134,25 @@ class SlabRows:
         """Put the words of rows and their other bytes together."""
         return np.concatenate([rest[..., : self.place], words, rest[..., self.place :]], axis=-1)
 
-    def take(self, rows):
-        """Give some rows as `SlabRows`."""
-        slabs = _to_slabs(_take(self.slabs, rows))
-        return SlabRows(slabs, self.rest[rows], self.place, self.unit)
+
+def chosen_bits(n_rows, rows):
+    """Mark some rows with a bit each: uint64, one for each slab."""
+    chosen = np.zeros(-(-n_rows // SLAB_ROWS) * SLAB_ROWS, bool)
+    chosen[:n_rows][rows] = True
+    return np.packbits(chosen, bitorder="little").view("<u8").astype(np.uint64)
 
 
 def lies_apart(codes):
     """Tell whether a `QuantizedMatrix` has its rows in slabs."""
     return isinstance(codes._rows, SlabRows)
+
+
+def take(rows, order):
+    """Give some of the bytes of rows, in an order; what lies apart stays so."""
+    if not isinstance(rows, SlabRows):
+        return rows[order]
+    slabs = _to_slabs(_take(rows.slabs, order))
+    return SlabRows(slabs, rows.rest[order], rows.place, rows.unit)
 
 
 def compress_apart(quantizer, X, metric, n_jobs, like=None):
@@ -163,7 +183,20 @@ def compress_apart(quantizer, X, metric, n_jobs, like=None):
     with single_threaded_blas():
         run_in_threads(encode, codec.blocks(len(X)), n_jobs)
     unit = None if like is None else like._rows.unit
-    return QuantizedMatrix(codec, SlabRows.split(codec, packed, metric, unit), first.dtype)
+    rows = SlabRows.split(codec, packed, lambda b: codec.unpack_terms(packed[b]), metric, unit)
+    return QuantizedMatrix(codec, rows, first.dtype)
+
+
+def take_matrix(codes, order):
+    """Give some rows of a `QuantizedMatrix`; what lies apart stays so."""
+    return QuantizedMatrix(codes._codec, take(codes._rows, order), codes.dtype)
+
+
+def concatenate(parts):
+    """Stack the bytes of rows; those that lie apart were made like the first."""
+    if isinstance(parts[0], SlabRows):
+        return SlabRows.concatenate(parts)
+    return np.concatenate([np.asarray(rows) for rows in parts])
 
 
 def concatenate_apart(matrices):
@@ -173,7 +206,40 @@ def concatenate_apart(matrices):
     return QuantizedMatrix(matrices[0]._codec, rows, dtype)
 
 
-def _score_terms(codec, packed, metric):
+def rows_to_file(rows):
+    """Give the values and the arrays of a file that has the rows."""
+    if isinstance(rows, SlabRows):
+        return {"unit": rows.unit}, {"slabs": rows.slabs, "rows": rows.rest}
+    return {}, {"rows": rows}
+
+
+def rows_from_file(meta, rows, slabs, row_code):
+    """Build rows that lie apart from what a file has of them.
+
+    Raises
+    ------
+    ValueError
+        If a value or an array is impossible.
+    """
+    shape = -(-len(rows) // SLAB_ROWS), row_code.word_bytes + TERM_BYTES, LANES
+    if slabs.dtype != np.uint16 or slabs.shape != shape or _has_infinite_terms(slabs):
+        raise ValueError("the slabs of the rows are impossible")
+    unit = meta["unit"]
+    if not (isinstance(unit, float) and 0 < unit < np.inf):
+        raise ValueError("the unit of the rows is impossible")
+    aligned = aligned_empty(shape, np.uint16)
+    aligned[:] = slabs
+    return SlabRows(aligned, rows, row_code.rest.n_bytes, unit)
+
+
+def _has_infinite_terms(slabs):
+    """Tell whether a scale or an offset has the exponent of infinity and NaN."""
+    low, high = slabs[:, -TERM_BYTES::2], slabs[:, -TERM_BYTES + 1 :: 2]
+    halves = (low & 0xFF | high << 8), (low >> 8 | high & 0xFF00)
+    return any(((half & 0x7F80) == 0x7F80).any() for half in halves)
+
+
+def _score_terms(codec, packed, terms, metric):
     """Give what turns products with the coarse layer into distances.
 
     A product with the words, times ‖u‖²/⟨u, words⟩, stands for one with u.
@@ -183,7 +249,6 @@ def _score_terms(codec, packed, metric):
     energy = code.decode(packed, decoded, codec.dither)
     code.decode_words(packed, words)
     inner = np.einsum("pij,pij->pj", decoded, words).ravel()[: len(packed)].astype(float)
-    terms = codec.unpack_terms(packed)
     scale, offset = scale_and_offset(terms, np.sqrt(energy), metric)
     return scale * np.divide(energy, inner, out=np.ones_like(energy), where=inner > 0), offset
 

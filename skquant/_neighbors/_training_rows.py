@@ -126,8 +126,6 @@ class TrainingRowsMixin:
         if self._reads_source:
             SourceRows(self.rescore_source, len(X), X.shape[1]).require(X, 0)
         self._check_n_candidates()
-        if n_lists and self.n_candidates is not None:
-            raise ValueError("n_candidates cannot be used with n_lists: lists have no such layer.")
         X = as_searched(X, self.metric, np.float32)
         quantizer = self._make_quantizer()
         held = self._fit_lists(X, quantizer, n_lists) if n_lists else self._fit_matrix(X, quantizer)
@@ -155,7 +153,8 @@ class TrainingRowsMixin:
 
     def _fit_lists(self, X, quantizer, n_lists):
         partition = learn_partition(X, n_lists, self.random_state)
-        coder = ListCoder.fit(X, partition, quantizer, self.metric)
+        has_coarse_layer = self.n_candidates is not None
+        coder = ListCoder.fit(X, partition, quantizer, self.metric, has_coarse_layer)
         return InvertedLists.encode(coder, X, self.n_jobs).without_empty()
 
     def _hold_lists(self, lists):
@@ -186,7 +185,7 @@ class TrainingRowsMixin:
         """Give the codes of more rows, in the form in which the metric searches them."""
         codes = self._code_chunks[0]
         if self._has_lists:
-            return InvertedLists.encode(codes.coder, X, self.n_jobs)
+            return codes.encode_more(X, self.n_jobs)
         if not lies_apart(codes):
             return self.quantizer_.compress(X)
         metric = SEARCHED_AS[self.effective_metric_]

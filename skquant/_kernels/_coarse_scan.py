@@ -1,0 +1,453 @@
+"""The scan of coarse layers: find the rows that look best without decoding them.
+
+A scan adds up, for each row, what its words (`_coarse`) are worth to a query, from a table of 64
+bytes a word. Rows lie in *slabs* of 64, (n_slabs, n_bytes, LANES) uint16, byte by byte: a lane has
+that of row i in its lower half and that of row 32 + i in its upper half. Behind the words a row has
+four bytes with the upper halves of two float32, a scale and an offset; the score of a row,
+
+    scale * sum + offset * inverse + shift
+
+with one `inverse` and one `shift` for many rows, grows with its estimated distance.
+"""
+
+import numpy as np
+from numba import njit
+
+from ._coarse import BLOCK, CENTRE, GROUP, GROUP_BYTES
+from ._lanes import lane_bits, lowest_bit, total
+from ._look_up import N_ENTRIES, look_up
+from ._memory import gather_words, load, prefetch, store
+from ._vectors import LANES, cast, from_bits, inlined, least, most, splat, where
+from ._words import split_group
+
+SLAB_ROWS = 2 * LANES
+TERM_BYTES = 4
+MOST_LEVELS = 63  # four entries of tables add up to a byte
+SLABS_AHEAD = 4  # that are asked for while another is read
+SLABS_OF_A_GROUP = 8  # whose least scores bound those of the best rows
+ALL_ROWS = np.uint64(0xFFFFFFFFFFFFFFFF)
+LARGEST = np.float32(3e38)
+
+
+@inlined
+def _aligned_tables(n_words):
+    """Make tables of which each is a line of the cache."""
+    room = np.empty((n_words + 1) * N_ENTRIES, np.uint8)
+    start = -room.ctypes.data % N_ENTRIES
+    return room[start : start + n_words * N_ENTRIES].reshape((n_words, N_ENTRIES))
+
+
+@inlined
+def _highest_products(points, factors, highest):
+    """Find what the words of each block are worth at most, LANES blocks at a time."""
+    for block in range(0, highest.shape[0], LANES):
+        best = splat(np.float32(0))
+        for entry in range(N_ENTRIES):
+            value = splat(np.float32(0))
+            for i in range(BLOCK):
+                point = np.float32(points[i, entry]) - np.float32(CENTRE)
+                value = value + load(factors, (i, block)) * point
+            best = most(best, value)
+        store(highest, block, best)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def fill_tables(points, sizes, query):
+    """Tabulate what words are worth to a query, as bytes.
+
+    Parameters
+    ----------
+    points, sizes
+        As in `encode_coarse`.
+    query : float32 ndarray of shape (n_coordinates,)
+        What rows are multiplied with.
+
+    Returns
+    -------
+    tables : uint8 ndarray of shape (n_words, 64)
+    step, start : float32
+        A row's product with the query is about start + step times the sum of its bytes.
+    """
+    n_words = len(sizes)
+    n_padded = -(-n_words // LANES) * LANES
+    factors, highest = np.zeros((BLOCK, n_padded), np.float32), np.empty(n_padded, np.float32)
+    for i in range(len(query)):
+        factors[i % BLOCK, i // BLOCK] = query[i] * sizes[i // BLOCK]
+    _highest_products(points, factors, highest)
+    widest, start = np.float32(0), np.float32(0)
+    for word in range(n_words):  # with a word there is its negative
+        widest, start = max(widest, highest[word]), start - highest[word]
+    step = max(2 * widest / np.float32(min(MOST_LEVELS, 0xFFFF // n_words)), np.float32(1e-30))
+    tables, inverse = _aligned_tables(n_words), np.float32(1) / step
+    for word in range(n_words):
+        for half in range(0, N_ENTRIES, LANES):
+            value = splat(np.float32(0))
+            for i in range(BLOCK):
+                point = cast(load(points, (i, half)), np.float32) - np.float32(CENTRE)
+                value = value + factors[i, word] * point
+            level = (value + highest[word]) * inverse + np.float32(0.5)
+            store(tables, (word, half), cast(cast(level, np.int32), np.uint8))
+    return tables, step, start
+
+
+@inlined
+def _sum_entries(tables, slabs, slab, both, upper):
+    """Add up the entries that the words of a slab's rows name; give lower and upper rows.
+
+    The sums of the lower rows come of subtracting the upper ones from sums of both.
+    """
+    n_words = tables.shape[0]
+    for group in range(n_words // GROUP):
+        word, byte = GROUP * group, GROUP_BYTES * group
+        a, b = load(slabs, (slab, byte, 0)), load(slabs, (slab, byte + 1, 0))
+        a, b, c, d = split_group(a, b, load(slabs, (slab, byte + 2, 0)))
+        entries = look_up(tables, (word, 0), a) + look_up(tables, (word + 1, 0), b)
+        entries = entries + look_up(tables, (word + 2, 0), c) + look_up(tables, (word + 3, 0), d)
+        both, upper = both + entries, upper + (entries >> 8)
+    for k in range(n_words % GROUP):
+        word, byte = n_words - n_words % GROUP + k, n_words // GROUP * GROUP_BYTES + k
+        entries = look_up(tables, (word, 0), load(slabs, (slab, byte, 0)))
+        both, upper = both + entries, upper + (entries >> 8)
+    return both - (upper << 8), upper
+
+
+@inlined
+def _halves(slabs, slab, byte):
+    """Read a float32 of each row, of which the slab holds the upper half: lower, upper rows."""
+    low, high = load(slabs, (slab, byte, 0)), load(slabs, (slab, byte + 1, 0))
+    lower, upper = low & 0xFF | high << 8, low >> 8 | high & 0xFF00
+    return _from_half(lower), _from_half(upper)
+
+
+@inlined
+def _from_half(half):
+    return from_bits(cast(cast(half, np.uint32) << 16, np.int32))
+
+
+@inlined
+def _score_slab(tables, step, start, inverse, slabs, slab):
+    """Score the rows of a slab, but for the shift: its lower and its upper rows."""
+    nothing = splat(np.uint16(0))
+    lower, upper = _sum_entries(tables, slabs, slab, nothing, nothing)
+    byte = slabs.shape[1] - TERM_BYTES
+    lower_scale, upper_scale = _halves(slabs, slab, byte)
+    lower_offset, upper_offset = _halves(slabs, slab, byte + 2)
+    lower = lower_scale * (cast(lower, np.float32) * step + start) + lower_offset * inverse
+    upper = upper_scale * (cast(upper, np.float32) * step + start) + upper_offset * inverse
+    return least(lower, splat(LARGEST)), least(upper, splat(LARGEST))
+
+
+@inlined
+def _key(score):
+    """Order floats as integers."""
+    return score ^ (score >> np.int32(31) & np.int32(0x7FFFFFFF))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _kth_least(scores, n, k, enough):
+    """Bisect for a number that k of the first n scores do not exceed, and not more than are enough.
+
+    If k are, it is the kth least score. There is room for whole vectors.
+    """
+    room, low, high = np.empty(1, np.float32), np.int64(-(2**31)), np.int64(2**31 - 1)
+    keys = room.view(np.int32)
+    scores[n : -(-n // LANES) * LANES] = np.inf
+    while low < high:
+        middle = (low + high) >> 1
+        keys[0] = _key(np.int32(middle))
+        counts = splat(np.int32(0))
+        for i in range(0, n, LANES):
+            counts = counts + where(load(scores, i) <= room[0], 1, splat(np.int32(0)))
+        n_found = total(counts)
+        if n_found < k:
+            low = middle + 1
+        else:
+            high = middle
+            low = low if n_found > enough else high
+    keys[0] = _key(np.int32(low))
+    return room[0]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def keep_best(count, n_found, scores, rows, words):
+    """Keep the rows of least scores, of equal ones those that were found first, in their order.
+
+    The arguments are those of `collect_rows`.
+
+    Returns
+    -------
+    n_found : int
+    limit : float32
+        What scores of more rows have to be below.
+    """
+    if n_found < count:
+        return n_found, np.float32(np.inf)
+    limit, n_equal, kept = _kth_least(scores, n_found, count, 0), count, 0
+    for i in range(n_found):
+        n_equal -= scores[i] < limit
+    for i in range(n_found):
+        keep = scores[i] < limit
+        if scores[i] == limit:
+            n_equal -= 1
+            keep = n_equal >= 0
+        if keep:
+            if kept < i:
+                scores[kept], rows[kept], words[kept] = scores[i], rows[i], words[i]
+            kept += 1
+    return kept, limit
+
+
+@inlined
+def _above(score):
+    """Give the next larger float32."""
+    room = np.full(1, score + np.float32(0))  # there is a zero below zero
+    keys = room.view(np.int32)
+    keys[0] = _key(np.int32(_key(keys[0]) + 1))
+    return room[0]
+
+
+@inlined
+def _least_chosen(lower, upper, chosen, own):
+    """Give the least score of each lane, infinite where neither of its rows is chosen."""
+    if chosen != ALL_ROWS:
+        store(own, 0, lower)
+        store(own, LANES, upper)
+        for lane in range(SLAB_ROWS):
+            if chosen >> np.uint64(lane) & np.uint64(1) == 0:
+                own[lane] = np.inf
+        lower, upper = load(own, 0), load(own, LANES)
+    return least(lower, upper)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _scan_slabs(tables, step, start, inverse, slabs, chosen, downwards, nearest, groups):
+    """Write down the least scores of each slab, and of each SLABS_OF_A_GROUP: a number a lane."""
+    own, group = np.empty(SLAB_ROWS, np.float32), splat(np.float32(np.inf))
+    n_slabs = len(slabs)
+    for i in range(n_slabs):
+        slab = n_slabs - 1 - i if downwards else i
+        if i + SLABS_AHEAD < n_slabs:
+            for byte in range(slabs.shape[1]):
+                prefetch(slabs, (slab - SLABS_AHEAD if downwards else slab + SLABS_AHEAD, byte, 0))
+        lower, upper = _score_slab(tables, step, start, inverse, slabs, slab)
+        near = _least_chosen(lower, upper, chosen[slab], own)
+        store(nearest, slab * LANES, near)
+        group = least(group, near)
+        if i % SLABS_OF_A_GROUP == SLABS_OF_A_GROUP - 1 or i == n_slabs - 1:
+            store(groups, i // SLABS_OF_A_GROUP * LANES, group)
+            group = splat(np.float32(np.inf))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _bound(nearest, groups, count):
+    """Give what the scores of the best rows are below, as far as the least of some can tell."""
+    if len(groups) >= 4 * count:
+        return _above(_kth_least(groups, len(groups), count, count + count // 16))
+    if len(nearest) >= count:
+        return _above(_kth_least(nearest, len(nearest), count, count + count // 16))
+    return np.float32(np.inf)
+
+
+@inlined
+def _copy_words(slab_bytes, lane, steps, words, n):
+    """Copy the bytes of a row's words out of a slab, and others behind them."""
+    place = 2 * (lane % np.int32(LANES)) + lane // np.int32(LANES)
+    last = np.int32(len(slab_bytes) - 2 * SLAB_ROWS)
+    for byte in range(0, words.shape[1], LANES):
+        index = least(load(steps, 0) + np.int32(byte * SLAB_ROWS), last) + np.int32(place)
+        store(words, (n, byte), cast(gather_words(slab_bytes, index), np.uint8))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def collect_rows(
+    tables, step, start, inverse, shift, slabs, order, chosen, rest, count, limit, n_found,
+    scores, rows, words,
+):  # fmt: skip
+    """Add the best rows of some slabs to those found before.
+
+    Parameters
+    ----------
+    tables : uint8 ndarray of shape (n_words, 64)
+    step, start : float32
+        As `fill_tables` gives them.
+    inverse : float32
+        What offsets are multiplied with, 1 / length of the query.
+    shift : float32
+        Added to the scores.
+    slabs : uint16 ndarray of shape (n_slabs, n_bytes, LANES)
+        All slabs.
+    order : int64 ndarray of shape (n_some,)
+        Those to look at.
+    chosen : uint64 ndarray of shape (n_slabs,)
+        A bit for each row that may be found.
+    rest : uint8 ndarray of shape (n_rows, n_rest_bytes)
+        The other bytes of rows, which are going to be needed.
+    count : int
+        How many rows are wanted, at least 1.
+    limit : float32
+        Below which scores are.
+    n_found : int
+        Rows found before.
+    scores : float32 ndarray of shape (capacity,)
+        Written to. The capacity is a multiple of LANES and exceeds `count` by 64 or more.
+    rows : int64 ndarray of shape (capacity,)
+        Written to: their indices.
+    words : uint8 ndarray of shape (capacity, width)
+        Written to: the bytes of their words, and some behind them. The width is a multiple of
+        LANES.
+
+    Returns
+    -------
+    n_found : int
+        They may be more than wanted: `keep_best` makes a choice.
+    limit : float32
+        Of rows that are not below it there are enough.
+    """
+    own = np.empty(SLAB_ROWS, np.float32)
+    slab_bytes = slabs.reshape((len(slabs), slabs.shape[1] * LANES)).view(np.uint8)
+    steps = (SLAB_ROWS * np.arange(LANES)).astype(np.int32)
+    for slab in order:
+        lower, upper = _score_slab(tables, step, start, inverse, slabs, slab)
+        lower, upper = lower + shift, upper + shift
+        near = lane_bits(lower < limit) | lane_bits(upper < limit) << np.uint64(LANES)
+        near &= chosen[slab]
+        if near != 0:
+            if n_found + SLAB_ROWS > len(scores):
+                n_found, limit = keep_best(count, n_found, scores, rows, words)
+            store(own, 0, lower)
+            store(own, LANES, upper)
+            while near != 0:
+                lane = lowest_bit(near)
+                near &= near - np.uint64(1)
+                scores[n_found], rows[n_found] = own[lane], slab * SLAB_ROWS + lane
+                _copy_words(slab_bytes[slab], np.int32(lane), steps, words, n_found)
+                prefetch(rest, (rows[n_found], 0))
+                prefetch(rest, (rows[n_found], rest.shape[1] - 1))
+                n_found += 1
+    return n_found, limit
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def find_rows(points, sizes, query, inverse, slabs, chosen, rest, count, downwards):
+    """Find the rows of the least scores.
+
+    All slabs are read once, which bounds these scores, and those with rows below a second time.
+
+    Parameters
+    ----------
+    points, sizes, query
+        As in `fill_tables`.
+    inverse, slabs, chosen, count
+        As in `collect_rows`.
+    rest : uint8 ndarray of shape (n_rows, n_rest_bytes)
+        The other bytes of all rows.
+    downwards : bool
+        Whether to begin with the last row, which changes nothing but the time it takes.
+
+    Returns
+    -------
+    rows : int64 ndarray of shape (n_found,)
+        Ascending: `count` indices, or as many as are chosen.
+    words : uint8 ndarray of shape (n_found or more, width)
+        The bytes of their words, and others behind them.
+    others : uint8 ndarray of shape (n_found, n_rest_bytes)
+        Their other bytes.
+    """
+    n_slabs, capacity = len(slabs), (count // SLAB_ROWS + 5) * SLAB_ROWS
+    scores, rows = np.empty(capacity, np.float32), np.empty(capacity, np.int64)
+    words = np.empty((capacity, slabs.shape[1] // LANES * LANES + LANES), np.uint8)
+    nearest = np.empty(n_slabs * LANES, np.float32)
+    groups = np.empty(-(-n_slabs // SLABS_OF_A_GROUP) * LANES, np.float32)
+    tables, step, start = fill_tables(points, sizes, query)
+    _scan_slabs(tables, step, start, inverse, slabs, chosen, downwards, nearest, groups)
+    limit, order, n_near = _bound(nearest, groups, count), np.empty(n_slabs, np.int64), 0
+    for slab in range(n_slabs):
+        order[n_near] = slab
+        n_near += lane_bits(load(nearest, slab * LANES) < limit) != 0
+    n_found, _ = collect_rows(
+        tables, step, start, inverse, np.float32(0), slabs, order[:n_near], chosen, rest, count,
+        limit, 0, scores, rows, words,
+    )  # fmt: skip
+    n_found, _ = keep_best(count, n_found, scores, rows, words)
+    others = np.empty((n_found, rest.shape[1]), np.uint8)
+    for i in range(n_found):
+        others[i] = rest[rows[i]]
+    return rows[:n_found], words, others
+
+
+@inlined
+def _choose_rows(first, last, chosen):
+    """Mark the rows of a range in the slabs that it touches; list these."""
+    order = np.arange(first // SLAB_ROWS, -(-last // SLAB_ROWS))
+    chosen[order[0] : order[-1] + 1] = ALL_ROWS
+    chosen[order[0]] &= ALL_ROWS << np.uint64(first % SLAB_ROWS)
+    chosen[order[-1]] &= ALL_ROWS >> np.uint64(-last % SLAB_ROWS)
+    return order
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def find_listed_rows(
+    points, sizes, query, centroids, visits, base, unit, starts, slabs, rest, count
+):
+    """Find the rows of the least scores in some lists.
+
+    Parameters
+    ----------
+    points, sizes
+        As in `fill_tables`.
+    query : float32 ndarray of shape (n_coordinates,)
+    centroids : float32 ndarray of shape (n_lists, n_coordinates)
+    visits : int64 ndarray of shape (n_visits,)
+        The lists, none of which is empty.
+    base : float64 ndarray of shape (n_visits,)
+        The part of distances that concerns query and list alone.
+    unit : float
+        The norm of rows that scores are relative to.
+    starts : int64 ndarray of shape (n_lists + 1,)
+        Where the rows of each list start.
+    slabs : uint16 ndarray of shape (n_slabs, n_bytes, LANES)
+    rest : uint8 ndarray of shape (n_rows, n_rest_bytes)
+    count : int
+        How many rows are wanted, at least 1.
+
+    Returns
+    -------
+    rows : int64 ndarray of shape (n_found,)
+        `count` of them, or as many as there are, in the order of visits and ascending in each. Of
+        equal scores the first stay.
+    words, others
+        As `find_rows` gives them.
+    owners : int64 ndarray of shape (n_found,)
+        Which of the visits found each.
+    vectors : float32 ndarray of shape (n_visits, n_coordinates)
+        What the query is from the centroids, over `length`.
+    length : float
+    """
+    vectors, length = np.empty((len(visits), len(query)), np.float32), unit * 1e-30
+    for nth in range(len(visits)):
+        square = 0.0
+        for i in range(len(query)):
+            vectors[nth, i] = query[i] - centroids[visits[nth], i]
+            square += np.float64(vectors[nth, i]) ** 2
+        length = max(length, np.sqrt(square))
+    vectors /= np.float32(length)
+    inverse = np.float32(unit / length)
+    capacity = (count // SLAB_ROWS + 5) * SLAB_ROWS
+    scores, rows = np.empty(capacity, np.float32), np.empty(capacity, np.int64)
+    words = np.empty((capacity, slabs.shape[1] // LANES * LANES + LANES), np.uint8)
+    chosen, n_found, limit = np.empty(len(slabs), np.uint64), 0, np.float32(np.inf)
+    for nth in range(len(visits)):
+        order = _choose_rows(starts[visits[nth]], starts[visits[nth] + 1], chosen)
+        tables, step, start = fill_tables(points, sizes, vectors[nth])
+        n_found, limit = collect_rows(
+            tables, step, start, inverse, np.float32(base[nth] / (unit * length)), slabs, order,
+            chosen, rest, count, limit, n_found, scores, rows, words,
+        )  # fmt: skip
+    n_found, _ = keep_best(count, n_found, scores, rows, words)
+    others, owners = np.empty((n_found, rest.shape[1]), np.uint8), np.empty(n_found, np.int64)
+    nth = 0
+    for i in range(n_found):
+        while not starts[visits[nth]] <= rows[i] < starts[visits[nth] + 1]:
+            nth += 1
+        others[i], owners[i] = rest[rows[i]], nth
+    return rows[:n_found], words, others, owners, vectors, length
