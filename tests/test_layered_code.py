@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from skquant import LatticeQuantizer, QuantizedMatrix
+from skquant._codecs._coarse_layer import add_coarse_layer
 from skquant._codes._entropy import EntropyRowCode
 from skquant._codes._layered import (
     DISTORTION,
     REST_FACTOR,
     SCALE,
     LayeredRowCode,
-    add_coarse_layer,
     points,
 )
 from skquant._codes._row_code import spend_bits

@@ -7,21 +7,19 @@ whole shells around it. What the words leave over, scaled back to unit variance,
 code takes.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import product
 
 import numpy as np
 
-from .._codecs._principal_axes import normalised_blocks
 from .._kernels._dispatch import BLOCK, CENTRE, GROUP, N_ENTRIES, decode_coarse, encode_coarse
-from .._panels import empty_panels, put_rows, take_rows
+from .._panels import empty_panels, take_rows
 from .._value import Value
 
 # For coordinates of unit variance: what words are multiplied with, and the size of the rest.
 # ``python benchmarks/derive_scales.py coarse`` measures what they cost beside others.
 SCALE, REST_FACTOR = 1.14, np.float32(0.47)
-SAMPLE_ROWS = 2**10
 DISTORTION = 0.2  # of both layers, over that of the rest's code
 
 
@@ -132,29 +130,3 @@ class LayeredRowCode(Value):
     def draw_dither(self, random_state):
         """Draw a dither of the rest."""
         return self.rest.draw_dither(random_state)
-
-
-def add_coarse_layer(codec, X):
-    """Give a codec with a coarse layer, whose own code takes what that leaves over.
-
-    Parameters
-    ----------
-    codec : Codec
-    X : ndarray of shape (n_rows, n_features)
-        Rows like those it is for.
-
-    Returns
-    -------
-    Codec
-    """
-    codec = replace(codec, row_code=LayeredRowCode(codec.row_code))
-    if codec.terms.center == "features":  # then each row has its own alignment
-        return codec
-    some = X[np.linspace(0, len(X) - 1, min(len(X), SAMPLE_ROWS)).astype(np.intp)]
-    rows = np.vstack(list(normalised_blocks(some, codec.mean, codec.terms.center)))
-    rows = codec.to_coordinates(rows[rows.any(axis=1)])
-    if not len(rows):
-        return codec
-    panels = empty_panels(*rows.shape)
-    put_rows(rows, panels)
-    return codec.aligned(panels, len(rows), codec.n_features)

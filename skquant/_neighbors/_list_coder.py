@@ -15,9 +15,10 @@ from functools import cached_property
 import numpy as np
 from sklearn.utils import gen_batches
 
+from .._codecs._coarse_layer import add_coarse_layer
 from .._codecs._codec import Codec
 from .._codecs._row_terms import TermLayout
-from .._codes._layered import LayeredRowCode, add_coarse_layer
+from .._codes._layered import LayeredRowCode
 from .._products._integers import count_bytes
 from .._threads import run_in_threads, single_threaded_blas
 from .._value import Value

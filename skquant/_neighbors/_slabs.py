@@ -4,8 +4,8 @@ from functools import cached_property
 
 import numpy as np
 
+from .._codecs._coarse_layer import add_coarse_layer
 from .._codecs._codec import batches
-from .._codes._layered import add_coarse_layer
 from .._kernels._dispatch import SLAB_ROWS, TERM_BYTES
 from .._kernels._vectors import LANES
 from .._panels import aligned_empty, empty_panels
