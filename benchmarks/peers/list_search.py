@@ -6,7 +6,7 @@ from skquant import QuantizedNearestNeighbors
 
 from .base import Peer
 
-K, N_CANDIDATES = 10, 128
+K, N_CANDIDATES = 10, 256
 
 
 class Lists(Peer):
@@ -85,11 +85,11 @@ def contestants(n_features, n_lists, bits):
     return [
         *(Lists(f"skquant, {b:g} bits", b, {"bits": b, "n_lists": n_lists}) for b in bits),
         *(
-            # As large: a coarse layer takes 1.5 bits an entry and 32 a row of these.
+            # About as large as RaBitQ's: the layer comes on top of the bits.
             Lists(
-                f"skquant, {b:g} bits, coarse layer",
+                f"skquant, {b:g} bits and a coarse layer",
                 b,
-                {"bits": b - 1.5 - 32 / d, "n_lists": n_lists, "n_candidates": N_CANDIDATES},
+                {"bits": b, "n_lists": n_lists, "n_candidates": N_CANDIDATES},
             )
             for b in bits
         ),

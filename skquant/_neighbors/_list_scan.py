@@ -42,7 +42,9 @@ def search_few(lists, queries, k, n_candidates, n_probe, *, metric, n_jobs=None)
     centred = coder.partition.centred(queries)
     found, base, n_wanted = choose_visits(lists, centred, k, n_probe, metric)
     coordinates, layout = codec.to_coordinates(centred), codec.terms.for_kernels(1.0)
-    distances, indices = np.empty((len(queries), k)), np.empty((len(queries), k), np.int64)
+    # Of queries too large for single precision nothing is found, as in `_list_search`.
+    distances = np.full((len(queries), k), np.inf)
+    indices = np.full((len(queries), k), np.iinfo(np.int64).max)
 
     def search_one(i):
         visits, own_base = found[i, : n_wanted[i]], base[i, : n_wanted[i]]

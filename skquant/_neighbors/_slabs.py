@@ -201,7 +201,7 @@ def concatenate(parts):
 
 def concatenate_apart(matrices):
     """Stack matrices of `compress_apart`, the first of which the others were made like."""
-    rows = SlabRows.concatenate([matrix._rows for matrix in matrices])
+    rows = concatenate([matrix._rows for matrix in matrices])
     dtype = np.result_type(*(matrix.dtype for matrix in matrices))
     return QuantizedMatrix(matrices[0]._codec, rows, dtype)
 
