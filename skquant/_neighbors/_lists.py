@@ -95,7 +95,20 @@ class InvertedLists(Value):
         return cls._sort(coder, lists, rows, np.arange(len(X)), dtype)
 
     def encode_more(self, X, n_jobs=None):
-        """Code rows to be joined with these; the arguments are those of `encode`."""
+        """Code rows to be joined with these.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, n_features)
+            The rows.
+        n_jobs : int, default=None
+            Number of threads; it does not change the result.
+
+        Returns
+        -------
+        InvertedLists
+            The coded rows, numbered from 0 on.
+        """
         return InvertedLists.encode(self.coder, X, n_jobs, self.unit)
 
     @classmethod
