@@ -386,6 +386,7 @@ def test_theory_is_public():
         (lambda: matmul_mse(1, 1, np.nan, 4, 0.1, 0.1), "norm_product"),
         (lambda: matmul_mse(1, 1, 1, 0, 0.1, 0.1), "n"),
         (lambda: matmul_mse(1, 1, 1, 4, 1.1, 0.1), "distortion_a"),
+        (lambda: matmul_mse(1, 1, 1, 4, 0.1, 0.1, scatter=-1), "scatter"),
         (lambda: matmul_mse(1, 1, 1, 4, 0.1, -0.1), "distortion_b"),
         (lambda: matmul_mse(1, 1, 1, 4, 0.1, 0.1, kept=0), "kept"),
         (lambda: matmul_mse(1, 1, 1, 4, 0.1, 0.1, kept=1.1), "kept"),

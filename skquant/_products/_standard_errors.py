@@ -183,7 +183,10 @@ class _Entries:
         capped = np.where(plain[0] != 0, plain[0], self.values[0]), *self.values[1:]
         value = sum(w * x for w, x in zip(lost, capped, strict=True))
         size = sum(np.abs(w) * x for w, x in zip(lost, self.sizes, strict=True))
-        return *products, _Estimate(value, self._noise(lost, plain), size, self.n)
+        # Beyond what C can be, the noise of the estimate is all in the bias.
+        beyond = (plain[0] != 0) & (np.abs(self.correlation) > 1)
+        noise = self._noise((lost[0] + beyond, *lost[1:]), plain)
+        return *products, _Estimate(value, noise, size, self.n)
 
     def _lost_shares(self, outstanding):
         """Give the weights of the bias: what the estimator makes of a product, less the product.
