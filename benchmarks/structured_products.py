@@ -11,7 +11,8 @@ default code and no dither.
 
 "structured_theory": `skquant.theory.matmul_mse` of the norms of the centred matrices and of their
 product, with a dither on each side and entropy coding, so that the errors of the two sides are
-unrelated, as the theory takes them to be.
+unrelated, as the theory takes them to be. It is told how the scales of rows scatter: they are
+rounded, and the unbiased estimates divide by one 1 - D for all rows.
 
 "dither": how far they are from it. Of two equal rows, the product of the reconstructions exceeds
 what the theory expects of it by this share; with the same code on both sides and with a dither on
@@ -33,7 +34,7 @@ from skquant import LatticeQuantizer, matmul
 from skquant._products._pair_law import pair_law
 from skquant.theory import matmul_mse
 
-N_ROWS, N_FEATURES = 12, 256
+N_ROWS, N_FEATURES = 32, 256
 RATES = (1, 2, 4)
 RATES_OF_DITHER = (0.5, 1, 1.5, 2, 3, 4)
 ESTIMATORS = ("least_squares", "unbiased")
@@ -106,13 +107,28 @@ def centred(A, B, quantizer):
     return A - quantizer.mean_, B - quantizer.mean_
 
 
-def expect(A, B, quantizer, a, estimator):
+def expect(A, B, quantizer, a, b, estimator):
     """Predict the squared error of the whole product by the theory."""
     residuals = centred(A, B, quantizer)
     norms = [np.linalg.norm(X) for X in (*residuals, residuals[0] @ residuals[1].T)]
     kept = a._codec.row_code.n_coordinates / A.shape[1]
     distortion = 1 - a._codec.terms.gaussian_alignment**2 / kept
-    return matmul_mse(*norms, A.shape[1], distortion, distortion, kept=kept, estimator=estimator)
+    return matmul_mse(
+        *norms,
+        A.shape[1],
+        distortion,
+        distortion,
+        kept=kept,
+        estimator=estimator,
+        scatter=scatter_of_scales(a, b, estimator),
+    )
+
+
+def scatter_of_scales(a, b, estimator):
+    """Sum the relative variances of what rows are scaled by: rounding, and a common 1 - D."""
+    rounding = (x._codec.terms.rounding_variance(x._codec.unpack_terms(x._rows)) for x in (a, b))
+    common = pair_law(a._codec, b._codec, estimator).scatters if estimator == "unbiased" else ()
+    return sum(np.mean(variances) for variances in rounding) + sum(common)
 
 
 def squared_errors(A, B, quantizer, dithered):
@@ -124,7 +140,7 @@ def squared_errors(A, B, quantizer, dithered):
     for estimator in ESTIMATORS:
         product, std = matmul(a, b.T, estimator=estimator, return_std=True)
         error = np.sum((product - A @ B.T) ** 2)
-        results.append((error, np.sum(std**2), expect(A, B, quantizer, a, estimator)))
+        results.append((error, np.sum(std**2), expect(A, B, quantizer, a, b, estimator)))
     return results
 
 
@@ -170,9 +186,7 @@ def related_errors():
             dithered = [codec.with_dither(seed) for seed in (1, 2)]
             laws = pair_law(codec, codec), pair_law(*dithered)
             distortions = [1 - np.sqrt(law.aligned) for law in laws]
-            shares = [
-                law.common_error(rho) / (law.aligned * rho) for rho in (0.9, 1.0) for law in laws
-            ]
+            shares = [float(law.excess(rho)) for rho in (0.9, 1.0) for law in laws]
             rows.append((coding, bits, *distortions, *shares))
     columns = [("coding", ""), ("bits", "g"), ("D", ".4g"), ("D, dither", ".4g")]
     columns += [(name, ".1%") for name in (".9", ".9, dither", "equal", "equal, dither")]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import skquant
 from skquant import LatticeQuantizer, QuantizedMatrix, matmul
 from skquant._codecs._codec import Codec
-from skquant._products import _matmul
+from skquant._products import _matmul, _standard_errors
 from skquant._products._decoded_rows import FloatRows, ShortRows, rows_for
 from skquant.lattices import LATTICES
 from skquant.theory import matmul_mse
@@ -254,8 +254,14 @@ def sparse(m=8, n=128):
     return (gaussian(m, n, seed=i) * (np.abs(gaussian(m, n, seed=i + 5)) > 2) for i in (1, 2))
 
 
+def heavy_tailed(m=8, n=128):
+    """Rows of one large entry each; a centre of their own has a part of every one of them."""
+    return np.split(np.random.default_rng(0).standard_t(1.5, (2 * m, n)), 2)
+
+
 STRUCTURED = {
     "low rank": low_rank(),
+    "heavy-tailed": heavy_tailed(),
     "sparse": tuple(sparse()),
     "spikes": (np.eye(128)[:8], 3 * np.eye(128)[6:14]),
     "one number a row": (np.outer(np.arange(1, 9), np.ones(128)), 1 + gaussian(8, 128)),
@@ -266,21 +272,35 @@ STRUCTURED = {
 
 @pytest.mark.parametrize("bits", [1, 4])
 @pytest.mark.parametrize("name", STRUCTURED)
+@pytest.mark.parametrize("center", ["features", False])
 @every_estimator
-def test_standard_errors_of_structured_pairs(name, estimator, bits):
+def test_standard_errors_of_structured_pairs(name, estimator, center, bits):
     """The same code on both sides and no dither: errors of related rows are related.
 
-    What is left is the spread of the mean of so few rotations, and of the estimated entries. At one
-    bit the unbiased estimates divide by one 1 - D for all rows, and that the true ones of related
-    rows scatter together is not predicted.
+    What is left is the spread of the mean of so few rotations, and of the estimated entries.
     """
-    unknown = 0.2 if (estimator, bits) == ("unbiased", 1) else 0.07
     A, B = STRUCTURED[name]
-    errors, predicted = errors_over_rotations(A, B, estimator, 60, bits=bits, center=False)
-    squares = np.mean(errors**2, axis=(1, 2))
-    spread = 3.5 * np.std(squares) / np.sqrt(60) / np.mean(squares)
-    expected = pytest.approx(np.mean(squares), rel=unknown + spread)
-    assert np.mean(predicted.astype(float) ** 2) == expected
+    sample = np.concatenate([A, B])
+    errors, predicted = [], []
+    for seed in range(60):
+        fitted = LatticeQuantizer(bits, center=center, random_state=seed).fit(sample)
+        a, b = fitted.compress(A), fitted.compress(B)
+        product, std = matmul(a, b.T, estimator=estimator, return_std=True)
+        errors.append(np.mean((product - A @ B.T) ** 2))
+        predicted.append(np.mean(std**2))
+    spread = 3.5 * np.std(errors) / np.sqrt(60) / np.mean(errors)
+    assert np.mean(predicted) == pytest.approx(np.mean(errors), rel=0.07 + spread)
+
+
+@pytest.mark.parametrize("center", ["features", "rows"])
+@every_estimator
+def test_standard_errors_do_not_depend_on_how_entries_are_cut(center, estimator, monkeypatch):
+    A, B = pair(50, 40, 64)
+    a, b = compress_pair(A, B, center=center)
+    _, whole = matmul(a, b.T, estimator=estimator, return_std=True)
+    monkeypatch.setattr(_standard_errors, "TILE_FLOATS", 7 * 40)
+    _, cut = matmul(a, b.T, estimator=estimator, return_std=True)
+    assert_nearly_equal(cut, whole)
 
 
 @pytest.mark.parametrize("bits", [0.25, 0.5])

@@ -254,6 +254,24 @@ def test_prediction_for_lattice_codes_by_simulation(cosine, step):
     assert np.square(unbiased - cosine).mean() == pytest.approx(mse, rel=0.08)
 
 
+@pytest.mark.parametrize("cosine", [0.7, 1.0])
+@pytest.mark.parametrize("step", [2.2, 0.5])
+def test_prediction_where_all_vectors_share_one_shrinkage(cosine, step):
+    rng = np.random.default_rng(2)
+    n, count = 64, 5000
+    (a, d_a), (b, d_b) = (quantize(x, step, rng) for x in random_pairs(rng, count, n, cosine))
+    shares = 1 - d_a, 1 - d_b
+    scatter = sum(np.var(share) / np.mean(share) ** 2 for share in shares)
+    d, g = 1 - np.mean(shares), np.prod([np.mean(share) for share in shares])
+    unbiased = np.einsum("ij,ij->i", a, b) / g
+    arguments = 1, 1, cosine, n, d, d
+    mse = matmul_mse(*arguments, estimator="unbiased", scatter=scatter)
+    assert np.square(unbiased - cosine).mean() == pytest.approx(mse, rel=0.08)
+    assert matmul_mse(*arguments, estimator="unbiased") < mse
+    kurtosis = 4 / (8 + 4)  # a ball in place of the cell of E8
+    assert scatter == pytest.approx(2 * d**2 * (kurtosis + 4 * d / (1 - d)) / n, rel=0.25)
+
+
 @given(distortions, distortions, kept_shares)
 def test_prediction_for_orthogonal_vectors_is_the_published_guarantee(d_a, d_b, kept):
     lost = 1 - kept * (1 - d_a) * (1 - d_b)
@@ -368,6 +386,7 @@ def test_theory_is_public():
         (lambda: matmul_mse(1, 1, np.nan, 4, 0.1, 0.1), "norm_product"),
         (lambda: matmul_mse(1, 1, 1, 0, 0.1, 0.1), "n"),
         (lambda: matmul_mse(1, 1, 1, 4, 1.1, 0.1), "distortion_a"),
+        (lambda: matmul_mse(1, 1, 1, 4, 0.1, 0.1, scatter=-1), "scatter"),
         (lambda: matmul_mse(1, 1, 1, 4, 0.1, -0.1), "distortion_b"),
         (lambda: matmul_mse(1, 1, 1, 4, 0.1, 0.1, kept=0), "kept"),
         (lambda: matmul_mse(1, 1, 1, 4, 0.1, 0.1, kept=1.1), "kept"),

@@ -125,7 +125,7 @@ def pair_product(a, b, estimator, return_std):
         )
     gram = _known_vectors(a._codec) @ _known_vectors(b._codec).T
     clears_mean = "rows" in (a._codec.terms.center, b._codec.terms.center)
-    law = pair_law(a._codec, b._codec) if return_std else None
+    law = pair_law(a._codec, b._codec, estimator) if return_std else None
     kept = a._codec.row_code.n_coordinates / a._codec.n_features
     kind = rows_for(a._codec.row_code, b._codec.row_code)
     lefts, rights = [], {}
@@ -205,19 +205,15 @@ def _sides(matrix, other, kind, estimator, panel_floats):
         same_centre = codec.terms.center == "features" and np.array_equal(codec.mean, other.mean)
         if estimator == "unbiased" and same_centre:
             crossed[0], exact = terms.centre_product, other.terms.center == "features"
-        known_norm = np.hypot(codec.centre_norm, np.sqrt(codec.n_features) * terms.row_mean)
-        # r̂ is shorter than r by γ².
-        overlap = terms.alignment**2 * terms.centre_product * inverse(known_norm**2)
         facts = Factor(
             norm=terms.norm,
             alignment=terms.alignment,
             scale_variance=codec.terms.rounding_variance(terms),
-            known_norm=known_norm,
-            stretch=1 + 2 * overlap,
+            known_norm=np.hypot(codec.centre_norm, np.sqrt(codec.n_features) * terms.row_mean),
+            overlap=terms.centre_product,
             coefficients=np.stack([np.ones(n_rows), terms.row_mean]),
             crossed=crossed,
             crossed_is_exact=exact,
-            stores_alignment=codec.terms.center == "features",
         )
         mean = mean * factor / np.sqrt(codec.n_features)
         yield rows, _Side(has_known, words, factor, mean, facts)
