@@ -26,7 +26,7 @@ from report import ROOT, Table, show
 from threadpoolctl import threadpool_limits
 
 K, N_QUERIES, WANTED = 10, 1000, 0.9
-N_PROBES = (1, 2, 4, 8, 12, 16, 24, 32, 40, 64)
+N_PROBES = (1, 2, 3, 4, 8, 12, 16, 24, 32, 40, 64)
 ROUNDS, SINGLES = 2, 200
 RESULTS = Path(__file__).parent / "results" / "lists.json"
 # Rows, lists, and the bits that are compared.
