@@ -12,6 +12,7 @@ from skquant import LatticeQuantizer
 from skquant._kernels._dispatch import (
     BYTE_OFFSET,
     HAS_BYTES,
+    LARGEST_NORM,
     QUERIES,
     has_amx,
     search_tiles,
@@ -98,8 +99,8 @@ def test_rounded_rows_are_as_near_as_their_units(share, n_rows, n_coordinates, s
     in_bytes, in_shorts = np.split(integers, [n_bytes], axis=1)
     peak = np.abs(in_bytes).max(axis=1, initial=0)
     norm = np.linalg.norm(in_shorts.astype(float), axis=1)
-    assert (peak <= 127).all() and (norm < 32767 + n_coordinates).all()
-    assert ((peak == 127) | (norm > 32767 - n_coordinates))[1:].all()
+    assert (peak <= 127).all() and (norm < LARGEST_NORM + n_coordinates).all()
+    assert ((peak == 127) | (norm > LARGEST_NORM - n_coordinates))[1:].all()
 
 
 @shares
@@ -130,16 +131,17 @@ def test_the_nearest_by_integers_are_found(share, n_rows, largest_offset, by_amx
     queries = IntegerQueries.round(
         rng.standard_normal((QUERIES + 2, 10)).astype(np.float32), n_bytes
     )
-    tiles, units = IntegerRows(n_rows, 10, n_bytes).round(to_panels(rows))
+    tiles, units = IntegerRows(n_rows, 10, n_bytes, in_halves=by_amx).round(to_panels(rows))
     weight = rng.random(len(queries.units)) * (np.arange(len(queries.units)) != 1)
     distances = np.full((len(weight), k), np.inf)
     indices = np.full((len(weight), k), np.iinfo(np.int64).max)
-    words = (queries.amx_bytes, queries.shorts) if by_amx else (queries.blocks,)
+    words = (queries.amx_bytes, queries.amx_halves) if by_amx else (queries.blocks,)
     (search_tiles_by_amx if by_amx else search_tiles)(
         tiles, units, *words, queries.start, queries.byte_steps, weight, offset, 100,
         distances, indices,
     )  # fmt: skip
     integers = integers_of_queries(queries, 10, n_bytes)[: len(weight)]
+    tiles, _ = IntegerRows(n_rows, 10, n_bytes).round(to_panels(rows))
     sums = integers @ integers_of_rows(tiles, 10, n_bytes)[:n_rows].T
     expected = offset + weight[:, None] * (sums.astype(np.float32) * units[:n_rows])
     order = np.argsort(expected, axis=1, kind="stable")[:, :k]

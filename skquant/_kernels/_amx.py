@@ -83,46 +83,53 @@ def clear_sums(typing_context):
     return types.void(), emit
 
 
+def _adding(instruction):
+    """Make a function that adds products to the sums by an instruction."""
+
+    @intrinsic
+    def add(typing_context, queries, query, rows, tile, step, row_step):
+        def emit(context, builder, signature, arguments):
+            values, query, row_values, tile, step, row_step = arguments
+            line, lane = (ir.Constant(ir.IntType(64), n) for n in (4 * LANES, 0))
+            steps = context.make_array(queries)(context, builder, values).strides
+            query_line = builder.extract_value(steps, 0)
+            first = _place(context, builder, queries, values, query, step)
+            block = builder.mul(query_line, ir.Constant(ir.IntType(64), _LINES))
+            _emit(builder, "tileloadd64", _QUERY_TILES[0], first, query_line)
+            _emit(builder, "tileloadd64", _QUERY_TILES[1], builder.gep(first, [block]), query_line)
+            place = _place(context, builder, rows, row_values, tile, row_step, lane)
+            for half, into in enumerate(_ROW_TILES):
+                start = _beyond(builder, place, half * _LINE_BYTES)
+                _emit(builder, "tileloadd64", into, start, line)
+            for into in range(4):
+                _emit(builder, instruction, into, _QUERY_TILES[into // 2], _ROW_TILES[into % 2])
+            return context.get_dummy_value()
+
+        index = types.intp
+        return types.void(queries, index, rows, index, index, index), emit
+
+    return add
+
+
+# Add the products of AMX_STEPS steps of AMX_QUERIES queries and of the rows of a tile to the sums.
+# Queries, int32 (n_queries, n_steps), have bytes with signs; rows, int32 (n_tiles, n_steps, LANES),
+# bytes without or with them. Steps of a tile that it does not have are read as well, beyond it, and
+# have to meet zeros.
+add_products = _adding("tdpbsud")
+add_signed_products = _adding("tdpbssd")
+
+
 @intrinsic
-def add_products(typing_context, queries, query, rows, tile, step):
-    """Add the products of AMX_STEPS steps of queries and of the rows of a tile to the sums.
-
-    `queries`, int32 (n_queries, n_steps), have bytes with signs, and `rows`, int32 (n_tiles,
-    n_steps, LANES), bytes without. Steps of a tile that it does not have are read as well, beyond
-    it, and have to meet zeros.
-    """
-
-    def emit(context, builder, signature, arguments):
-        values, query, row_values, tile, step = arguments
-        line = ir.Constant(ir.IntType(64), 4 * LANES)
-        lane = ir.Constant(ir.IntType(64), 0)
-        steps = context.make_array(queries)(context, builder, values).strides
-        query_line = builder.extract_value(steps, 0)
-        first = _place(context, builder, queries, values, query, step)
-        block = builder.mul(query_line, ir.Constant(ir.IntType(64), _LINES))
-        _emit(builder, "tileloadd64", _QUERY_TILES[0], first, query_line)
-        _emit(builder, "tileloadd64", _QUERY_TILES[1], builder.gep(first, [block]), query_line)
-        place = _place(context, builder, rows, row_values, tile, step, lane)
-        for half, into in enumerate(_ROW_TILES):
-            _emit(builder, "tileloadd64", into, _beyond(builder, place, half * _LINE_BYTES), line)
-        for into in range(4):
-            _emit(builder, "tdpbsud", into, _QUERY_TILES[into // 2], _ROW_TILES[into % 2])
-        return context.get_dummy_value()
-
-    return types.void(queries, types.intp, rows, types.intp, types.intp), emit
-
-
-@intrinsic
-def store_sums(typing_context, products):
-    """Write the sums to an int32 array (AMX_QUERIES, LANES)."""
+def store_sums(typing_context, products, part):
+    """Write the sums to a part of an int32 array (n_parts, AMX_QUERIES, LANES)."""
 
     def emit(context, builder, signature, arguments):
         zero, line = (ir.Constant(ir.IntType(64), n) for n in (0, 4 * LANES))
-        start = _place(context, builder, products, arguments[0], zero, zero)
+        start = _place(context, builder, products, *arguments, zero, zero)
         for tile in range(4):
             lines, half = divmod(tile, 2)
             place = _beyond(builder, start, lines * _LINES * 4 * LANES + half * _LINE_BYTES)
             _emit(builder, "tilestored64", tile, place, line)
         return context.get_dummy_value()
 
-    return types.void(products), emit
+    return types.void(products, types.intp), emit

@@ -8,7 +8,7 @@ from ._amx import AMX_QUERIES, AMX_STEPS
 from ._coarse import BLOCK, CENTRE, GROUP, decode_coarse, encode_coarse, measure_rows
 from ._coarse_scan import SLAB_ROWS, TERM_BYTES, find_listed_rows, find_rows
 from ._codebook import decode_words, encode_words
-from ._dot import BYTE_OFFSET, HAS_BYTES, QUERIES
+from ._dot import BYTE_OFFSET, HAS_BYTES, LARGEST_NORM, QUERIES
 from ._e8 import decode_e8_blocks, decode_e8_shorts, multiply_e8_blocks, multiply_e8_runs
 from ._e8_encoder import encode_e8_blocks
 from ._hadamard import rotate, rotate_back
@@ -50,6 +50,7 @@ __all__ = [
     "FEW_VECTORS",
     "HAS_BYTES",
     "HAS_INTEGERS",
+    "LARGEST_NORM",
     "QUERIES",
     "centre_rows",
     "cut_pieces",

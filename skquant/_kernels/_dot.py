@@ -17,6 +17,8 @@ _VNNI_256 = VECTOR_BITS == 256 and "avxvnni" in FEATURES
 _DOTPROD = ARCHITECTURE == "aarch64" and "dotprod" in FEATURES
 HAS_BYTES = _VNNI or _VNNI_256 or _DOTPROD
 BYTE_OFFSET = 128 if IS_X86 else 0  # the instructions of x86 take the bytes of rows without sign
+# The norm of 16-bit integers: their products stay below 2^30, and their upper bytes below 128.
+LARGEST_NORM = 32512
 # As many queries as leave sums of all lanes in registers.
 QUERIES = {512: 12, 256: 3, 128: 3 if ARCHITECTURE == "aarch64" else 1}[VECTOR_BITS]
 

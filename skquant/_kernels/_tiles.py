@@ -13,17 +13,18 @@ from ._amx import (
     AMX_STEPS,
     TILE_SHAPES,
     add_products,
+    add_signed_products,
     begin_tiles,
     clear_sums,
     end_tiles,
     store_sums,
 )
-from ._dot import BYTE_OFFSET, QUERIES, dot_bytes, dot_shorts
+from ._dot import BYTE_OFFSET, LARGEST_NORM, QUERIES, dot_bytes, dot_shorts
 from ._lanes import lane_bits
 from ._memory import load, store
 from ._registers import registers
 from ._top_k import push_lanes, push_numbered, rough_limit, rough_offsets
-from ._vectors import LANES, bits, cast, inlined, most, multiply_add, root, splat
+from ._vectors import LANES, bits, cast, inlined, most, multiply_add, rint, root, splat
 
 # Columns of a table of pieces of lists.
 FIRST_TILE, N_ROWS, FIRST_BLOCK, N_BLOCKS = 0, 1, 2, 3
@@ -54,15 +55,31 @@ def _choose_units(panels, panel, n_bytes, stretch):
             value = load(panels, (panel, i, 0))
             energy = energy + value * value
         largest = most(energy, largest)
-    return most(peak / np.float32(127), root(largest) / np.float32(32767))
+    return most(peak / np.float32(127), root(largest) / np.float32(LARGEST_NORM))
+
+
+@inlined
+def _store_halves(panels, tile, n_bytes, scale, tiles, step, n_steps):
+    """Round coordinates to 16-bit integers; lay their upper bytes side by side, and the lower."""
+    for nth in range(n_steps):
+        upper, lower = splat(np.int32(0)), splat(np.int32(0))
+        for i in range(4):
+            place = n_bytes + 4 * nth + i
+            if place < panels.shape[1]:
+                value = cast(rint(load(panels, (tile, place, 0)) * scale), np.int32)
+                rounded = (value + 128) >> 8
+                upper = upper | (rounded & 255) << 8 * i
+                lower = lower | (value - (rounded << 8) & 255) << 8 * i
+        store(tiles, (tile, step + nth, 0), upper)
+        store(tiles, (tile, step + n_steps + nth, 0), lower)
 
 
 @njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
-def round_rows(panels, n_bytes, stretch, tiles, units):
+def round_rows(panels, n_bytes, stretch, in_halves, tiles, units):
     """Round rows to bytes and 16-bit integers, as finely as both allow.
 
     The largest byte of a row is at most 127, and the norm of a stretch of its 16-bit integers at
-    most 32767: no product with a stretch of at most that norm exceeds 32 bits.
+    most LARGEST_NORM: no product with a stretch of at most that norm exceeds 32 bits.
 
     Parameters
     ----------
@@ -71,6 +88,9 @@ def round_rows(panels, n_bytes, stretch, tiles, units):
         How many of the coordinates, the first, become bytes.
     stretch : int
         Of how many of the others products are summed.
+    in_halves : bool
+        Whether the upper bytes of the others come first, and then the lower, both with signs; or
+        two integers to a step.
     tiles : int32 ndarray of shape (n_tiles, n_steps, LANES)
         Written to; ceil(n_bytes / 4) steps of bytes and as many more as the others fill.
     units : float32 ndarray of shape (n_tiles * LANES,)
@@ -84,6 +104,10 @@ def round_rows(panels, n_bytes, stretch, tiles, units):
         for step in range(byte_steps):
             word = _round(panels, tile, 4 * step, n_bytes, 4, scale, shift)
             store(tiles, (tile, step, 0), word)
+        if in_halves:
+            n_steps = (tiles.shape[1] - byte_steps) // 2
+            _store_halves(panels, tile, n_bytes, scale, tiles, byte_steps, n_steps)
+            continue
         shift = np.float32(_ROUND)
         for step in range(byte_steps, tiles.shape[1]):
             first = n_bytes + 2 * (step - byte_steps)
@@ -161,24 +185,40 @@ def search_tiles(
                     _, limit[query] = rough_limit(w, distances[query, 0], largest)
 
 
+@inlined
+def _multiply_by_amx(tiles, tile, queries, halves, block, byte_steps, sums):
+    """Multiply a tile by a block of queries: bytes, and products of halves by their weight."""
+    for part in range(3 if halves.shape[1] > 0 else 1):
+        clear_sums()
+        if part == 0:
+            for step in range(0, queries.shape[1], AMX_STEPS):
+                add_products(queries, block, tiles, tile, step, step)
+        first = part * queries.shape[0] + block
+        for step in range(0, halves.shape[1], AMX_STEPS):
+            add_signed_products(halves, first, tiles, tile, step, byte_steps + step)
+        store_sums(sums, part)
+
+
 @njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
 def search_tiles_by_amx(
-    tiles, scale, queries, shorts, start, byte_steps, weight, offset, first_row, distances, indices
+    tiles, scale, queries, halves, start, byte_steps, weight, offset, first_row, distances, indices
 ):
-    """Do what `search_tiles` does with the matrix unit, which is several times as fast.
+    """Do what `search_tiles` does with the matrix unit, which is faster.
 
     Parameters
     ----------
     tiles : int32 ndarray of shape (n_tiles, n_steps, LANES)
-        There is memory for AMX_STEPS more steps behind it.
+        With 16-bit integers in halves. There is memory for AMX_STEPS more steps behind it.
     queries : int32 ndarray of shape (a multiple of AMX_QUERIES, a multiple of AMX_STEPS)
-        Their steps of four bytes, and zeros.
-    shorts : int32 ndarray of shape (n_queries, n_steps - byte_steps)
-        Their steps of two 16-bit integers.
+        Their steps of bytes, and zeros.
+    halves : int32 ndarray of shape (3 times as many queries, a multiple of AMX_STEPS)
+        What meets the upper bytes of rows and, behind them, the lower ones: nothing and the lower
+        bytes of each query; then, of each, lower and upper; then upper ones and nothing. The
+        products weigh 1, 2^8 and 2^16. The last axis is empty if there are none.
     scale, start, byte_steps, weight, offset, first_row, distances, indices
         As in `search_tiles`.
     """
-    sums = np.empty((AMX_QUERIES, LANES), np.int32)
+    sums = np.zeros((3, AMX_QUERIES + 1, LANES), np.int32)  # parts of 4 KiB would alias
     products = np.empty((1, LANES), np.float32)
     rough_offset, largest = rough_offsets(offset, tiles.shape[0] * LANES)
     inverse, limit = _first_limits(weight, distances, largest, len(weight))
@@ -187,17 +227,15 @@ def search_tiles_by_amx(
     for first_tile in range(0, tiles.shape[0], at_once):
         for block in range(0, queries.shape[0], AMX_QUERIES):
             for tile in range(first_tile, min(first_tile + at_once, tiles.shape[0])):
-                clear_sums()
-                for step in range(0, queries.shape[1], AMX_STEPS):
-                    add_products(queries, block, tiles, tile, step)
-                store_sums(sums)
+                _multiply_by_amx(tiles, tile, queries, halves, block, byte_steps, sums)
                 row = tile * LANES
                 row_scale, row_offset = load(scale, row), load(rough_offset, row)
                 for query in range(block, min(block + AMX_QUERIES, len(weight))):
-                    integers = load(sums, (query - block, 0)) + start[query]
-                    for step in range(shorts.shape[1]):
-                        ours = load(tiles, (tile, byte_steps + step, 0))
-                        integers = dot_shorts(integers, ours, shorts[query, step])
+                    q = query - block
+                    integers = load(sums, (0, q, 0)) + start[query]
+                    if halves.shape[1] > 0:
+                        parts = load(sums, (1, q, 0)) + (load(sums, (2, q, 0)) << 8)
+                        integers = integers + (parts << 8)
                     total = cast(integers, np.float32)
                     rough = multiply_add(total, row_scale, row_offset * inverse[query])
                     near = lane_bits(rough < limit[query])

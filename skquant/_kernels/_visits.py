@@ -8,7 +8,7 @@ it whole blocks.
 import numpy as np
 from numba import njit
 
-from ._dot import BYTE_OFFSET, QUERIES
+from ._dot import BYTE_OFFSET, LARGEST_NORM, QUERIES
 from ._tiles import FIRST_BLOCK, FIRST_TILE, N_BLOCKS, N_ROWS
 from ._vectors import LANES
 
@@ -339,7 +339,9 @@ def round_visits(queries, centroids, query_of, base_of, pieces, n_bytes,
             for i in range(n_coordinates):
                 difference[i] = queries[query, i] - centroids[each, i]
             largest, _, norm = _measure(difference, n_bytes)
-            size = max(largest / np.float32(127), norm / np.float32(32767), np.float32(1e-30))
+            size = max(
+                largest / np.float32(127), norm / np.float32(LARGEST_NORM), np.float32(1e-30)
+            )
             scale = np.float32(1) / size
             for i in range(n_coordinates):
                 difference[i] = np.rint(difference[i] * scale)

@@ -162,14 +162,11 @@ class _IntegerQueries:
 
     def searcher(self):
         """Make a function that takes a panel of rows into heaps."""
-        queries, room = (
-            self.integers,
-            IntegerRows(self.panel_rows, self.n_coordinates, self.n_bytes),
-        )
+        queries, by_amx = self.integers, has_amx() and self.n_bytes > 0
+        room = IntegerRows(self.panel_rows, self.n_coordinates, self.n_bytes, in_halves=by_amx)
         weight = self.length * (queries.units / UNIT)
-
-        if has_amx() and queries.byte_steps > 0:
-            find, words = search_tiles_by_amx, (queries.amx_bytes, queries.shorts)
+        if by_amx:
+            find, words = search_tiles_by_amx, (queries.amx_bytes, queries.amx_halves)
         else:
             find, words = search_tiles, (queries.blocks,)
 

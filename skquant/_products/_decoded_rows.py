@@ -103,7 +103,7 @@ class ShortRows:
 
     def put(self, rows, panels):
         """Write a slice of rows, which starts with a panel."""
-        round_rows(panels, 0, STRETCH, *self._place(rows))
+        round_rows(panels, 0, STRETCH, False, *self._place(rows))
 
     def takes_codes_of(self, row_code):
         """Tell whether `decode` serves."""

@@ -16,13 +16,13 @@ from .._kernels._dispatch import (
     AMX_STEPS,
     BYTE_OFFSET,
     HAS_BYTES,
+    LARGEST_NORM,
     QUERIES,
     round_rows,
 )
 from .._kernels._vectors import LANES
 
 LARGEST_BYTE = 127
-LARGEST_NORM = 32767  # of 16-bit integers: their products stay below 2^30
 MOST_COORDINATES = 2**15  # of which the sums of products of bytes stay below 2^30
 ADDED = 0.002  # most that bytes add to the error of a code, over its square root
 
@@ -102,14 +102,24 @@ class IntegerQueries:
     @cached_property
     def amx_bytes(self):
         """The words of bytes, with zeros up to whole tiles of AMX."""
-        n_words, n_steps = len(self.words), self.byte_steps
-        padding = (0, -n_words % AMX_QUERIES), (0, -n_steps % AMX_STEPS)
-        return np.pad(self.words[:, :n_steps], padding)
+        return _in_amx_tiles(self.words[:, : self.byte_steps])
 
     @cached_property
-    def shorts(self):
-        """The words of 16-bit integers."""
-        return np.ascontiguousarray(self.words[:, self.byte_steps :])
+    def amx_halves(self):
+        """The 16-bit integers as bytes, as `search_tiles_by_amx` takes them."""
+        shorts = np.ascontiguousarray(self.words[:, self.byte_steps :]).view(np.int16)
+        shorts = np.pad(shorts, ((0, 0), (0, -shorts.shape[1] % 4)))
+        upper = (shorts + np.int32(128)) >> 8
+        halves = upper, shorts - (upper << 8)
+        upper, lower = (half.astype(np.int8).view(np.int32) for half in halves)
+        none = np.zeros_like(upper)
+        pairs = (none, lower), (lower, upper), (upper, none)
+        return np.vstack([_in_amx_tiles(np.hstack(pair)) for pair in pairs])
+
+
+def _in_amx_tiles(words):
+    """Pad queries and steps with zeros to whole tiles of AMX."""
+    return np.pad(words, ((0, -len(words) % AMX_QUERIES), (0, -words.shape[1] % AMX_STEPS)))
 
 
 class IntegerRows:
@@ -120,11 +130,15 @@ class IntegerRows:
     n_rows, n_coordinates : int
     n_bytes : int
         How many of the coordinates, the first, become bytes.
+    in_halves : bool, default=False
+        How the others are laid out, as `round_rows` explains.
     """
 
-    def __init__(self, n_rows, n_coordinates, n_bytes):
-        n_tiles, (_, n_steps) = -(-n_rows // LANES), count_steps(n_coordinates, n_bytes)
-        self._n_bytes = n_bytes
+    def __init__(self, n_rows, n_coordinates, n_bytes, in_halves=False):
+        n_tiles, (byte_steps, n_steps) = -(-n_rows // LANES), count_steps(n_coordinates, n_bytes)
+        if in_halves:
+            n_steps = byte_steps + 2 * -(-(n_coordinates - n_bytes) // 4)
+        self._n_bytes, self._in_halves = n_bytes, in_halves
         n_words = n_tiles * n_steps * LANES
         room = np.empty(n_words + AMX_STEPS * LANES, np.int32)  # the end is read, and not used
         self._tiles = room[:n_words].reshape(n_tiles, n_steps, LANES)
@@ -140,5 +154,6 @@ class IntegerRows:
             What an integer of each row stands for.
         """
         tiles, units = self._tiles[: len(panels)], self._units[: len(panels) * LANES]
-        round_rows(panels, self._n_bytes, max(1, panels.shape[1]), tiles, units)
+        stretch = max(1, panels.shape[1])
+        round_rows(panels, self._n_bytes, stretch, self._in_halves, tiles, units)
         return tiles, units
