@@ -50,12 +50,11 @@ def choose_visits(lists, queries, k, n_probe, metric):
     """
     partition, sizes = lists.coder.partition, lists.sizes
     n_filled = np.count_nonzero(sizes)
-    n_first = min(n_probe, n_filled)
-    found, base = partition.rank(queries, n_first, metric, sizes)
-    n_rows = sizes[found].cumsum(axis=1)
-    if n_rows[:, -1].min() < k:
-        found, base = partition.rank(queries, n_filled, metric, sizes)
-        n_rows = sizes[found].cumsum(axis=1)
+    n_first = n_ranked = min(n_probe, n_filled)
+    found, base = partition.rank(queries, n_ranked, metric, sizes)
+    while (n_rows := sizes[found].cumsum(axis=1))[:, -1].min() < k:
+        n_ranked = min(4 * n_ranked, n_filled)
+        found, base = partition.rank(queries, n_ranked, metric, sizes)
     return found, base, np.maximum(n_first, 1 + (n_rows < k).sum(axis=1))
 
 
