@@ -1,9 +1,9 @@
 """Batch search on older processors: kernels and sgemm held to fewer vector instructions.
 
-Numba compiles for the processor that ``NUMBA_CPU_NAME`` names, and OpenBLAS takes the kernels of
-the one that ``OPENBLAS_CORETYPE`` names. 1000 queries among Gaussian rows at 4 bits, inner product,
-one thread; search and sgemm take turns, in a process for each instruction set. Seconds of the
-processor, the least of the rounds.
+Numba compiles for the processor that ``NUMBA_CPU_NAME`` names, without the features of this one
+(``NUMBA_CPU_FEATURES``), and OpenBLAS takes the kernels of what ``OPENBLAS_CORETYPE`` names. 1000
+queries among Gaussian rows at 4 bits, inner product, one thread; search and sgemm take turns, in a
+process for each instruction set. Seconds of the processor, the least of the rounds.
 
     python benchmarks/instruction_sets.py
 """
@@ -25,8 +25,8 @@ from skquant import QuantizedNearestNeighbors
 K = 10
 MACHINES = {
     "all of this machine": {},
-    "AVX2": {"NUMBA_CPU_NAME": "haswell", "OPENBLAS_CORETYPE": "Haswell"},
-    "SSE2": {"NUMBA_CPU_NAME": "generic", "OPENBLAS_CORETYPE": "Core2"},
+    "AVX2": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "", "OPENBLAS_CORETYPE": "Haswell"},
+    "SSE2": {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "OPENBLAS_CORETYPE": "Core2"},
 }
 SHAPES = [(100_000, 128), (35_000, 384)]
 

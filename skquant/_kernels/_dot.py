@@ -27,7 +27,16 @@ def _dot_bytes(builder, sums, row, query):
     if _DOTPROD:
         name = "llvm.aarch64.neon.sdot.v4i32.v16i8"
         return in_parts(builder, name, row, query, sums=sums, bits=8)
-    return in_parts(builder, f"llvm.x86.avx512.vpdpbusd.{VECTOR_BITS}", row, query, sums=sums)
+    if HAS_BYTES:
+        return in_parts(builder, f"llvm.x86.avx512.vpdpbusd.{VECTOR_BITS}", row, query, sums=sums)
+    # No machine without such an instruction takes bytes, but its kernels have to compile.
+    top = ir.Constant(row.type, [24] * LANES)
+    for left in (24, 16, 8, 0):
+        left = ir.Constant(row.type, [left] * LANES)
+        extend = builder.lshr if BYTE_OFFSET else builder.ashr
+        ours = extend(builder.shl(row, left), top)
+        sums = builder.add(sums, builder.mul(ours, builder.ashr(builder.shl(query, left), top)))
+    return sums
 
 
 def _dot_shorts(builder, sums, row, query):
