@@ -8,26 +8,27 @@ from pathlib import Path
 import llvmlite.binding
 import pytest
 
+_AVX2 = ("avx2", "bmi", "bmi2", "fma", "f16c", "lzcnt")
+_VNNI = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd", "avx512vnni", "avx512vbmi")
+# What a machine that can stand in for another has, and what kernels are told of it.
+_NEEDED = {"generic": (), "haswell": _AVX2, "icelake-server": (*_AVX2, *_VNNI)}
+_TOLD = {"icelake-server": ",".join(f"+{name}" for name in ("avx2", *_VNNI))}
 
-def has_haswell():
+
+def _others():
     features = llvmlite.binding.get_host_cpu_features()
-    return all(features.get(name) for name in ("avx2", "bmi", "bmi2", "fma", "f16c", "lzcnt"))
+    for cpu, needed in _NEEDED.items():
+        lacks = not all(features.get(name) for name in needed)
+        yield pytest.param(cpu, marks=pytest.mark.skipif(lacks, reason="not such a machine"))
 
 
-other_machines = pytest.mark.parametrize(
-    "cpu",
-    [
-        "generic",
-        pytest.param(
-            "haswell", marks=pytest.mark.skipif(not has_haswell(), reason="not such a machine")
-        ),
-    ],
-)
+other_machines = pytest.mark.parametrize("cpu", list(_others()))
 
 
 def run_as(cpu, *arguments):
     """Run Python with kernels compiled for another CPU, without the features of this one."""
-    environ = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""}
+    told = {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": _TOLD.get(cpu, "")}
+    environ = {**os.environ, **told}
     done = subprocess.run(
         [sys.executable, *arguments],
         env=environ,

@@ -4,6 +4,8 @@ import pickle
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from machines import other_machines, run_as
 
 from skquant import (
@@ -17,7 +19,7 @@ from skquant._codes._layered import points
 from skquant._kernels._coarse_scan import collect_rows, fill_tables, keep_best
 from skquant._kernels._dispatch import find_rows
 from skquant._neighbors._scan import FEW_QUERIES
-from skquant._neighbors._slabs import SlabRows, chosen_bits, take
+from skquant._neighbors._slabs import SlabRows, _join_terms, chosen_bits, take
 
 METRICS = ["euclidean", "sqeuclidean", "cosine", "inner_product"]
 
@@ -27,11 +29,10 @@ def gaussian(n_rows, n_features, seed=0):
 
 
 def random_rows(n_rows, n_words, seed=0, n_different=None):
-    """Slab rows of random words and terms: them, the words and the terms."""
+    """Slab rows of random words and terms: them, the bytes of both, the words and the terms."""
     rng = np.random.default_rng(seed)
     words = rng.integers(64, size=(n_rows, n_words))
-    terms = rng.standard_normal((n_rows, 2)).astype(np.float32)
-    terms = (terms.view(np.uint32) & 0xFFFF0000).view(np.float32)
+    terms = _join_terms(*rng.standard_normal((2, n_rows)))
     if n_different is not None:
         copied = rng.integers(n_different, size=n_rows)
         words, terms = words[copied], terms[copied]
@@ -44,17 +45,24 @@ def random_rows(n_rows, n_words, seed=0, n_different=None):
     for i, shift in enumerate((4, 2, 0)):
         front[:, :, i] |= (groups[:, :, 3] >> shift & 3) << 6
     front = front.reshape(n_rows, -1)[:, : n_words - n_words // 4]
-    halves = (terms.view(np.uint32) >> 16).astype("<u2").view(np.uint8)
-    front = np.hstack([front.astype(np.uint8), halves])
+    front = front.astype(np.uint8)
     rest = rng.integers(256, size=(n_rows, 9), dtype=np.uint8)
-    return SlabRows.from_parts(front, rest, 5, 1.0), front, rest, words, terms
+    return SlabRows.lay_out(front, terms, rest, 5, 1.0), front, rest, words, terms
 
 
-def expected_rows(tables, step, start, inverse, words, terms, allowed, count):
-    """The rows of least scores, of equal ones the first, ascending."""
-    totals = tables[np.arange(words.shape[1]), words].sum(axis=1, dtype=int).astype(np.float32)
-    scores = terms[:, 0] * (totals * step + start) + terms[:, 1] * inverse
+def score(tables, start, inverse, words, terms):
+    """The scores of rows, in steps."""
+    sums = tables[np.arange(words.shape[1]), words].sum(axis=1, dtype=int) + start
+    assert np.abs(sums).max(initial=0) < 2**15
+    offset = (terms.view(np.uint32) << np.uint32(16)).view(np.float32)
+    scores = terms * sums.astype(np.float32) + offset * inverse
     assert scores.dtype == np.float32
+    return scores
+
+
+def expected_rows(tables, start, inverse, words, terms, allowed, count):
+    """The rows of least scores, of equal ones the first, ascending."""
+    scores = score(tables, start, inverse, words, terms)
     allowed = np.flatnonzero(allowed)
     order = np.lexsort((allowed, scores[allowed]))
     return np.sort(allowed[order[:count]])
@@ -67,18 +75,18 @@ def test_scan_finds_the_rows_of_least_scores(n_words, n_rows, count, downwards):
     rows, front, rest, words, terms = random_rows(n_rows, n_words)
     sizes = np.random.default_rng(1).random(n_words, dtype=np.float32) + 0.5
     query, inverse = gaussian(1, 4 * n_words, seed=2)[0], np.float32(0.7)
-    tables, step, start = fill_tables(points(), sizes, query)
-    step, start = np.float32(step), np.float32(start)
+    tables, start, step = fill_tables(points(), sizes, query)
+    in_steps = inverse / np.float32(step)
     allowed = np.random.default_rng(3).random(n_rows) < 0.8
     for mask in (np.ones(n_rows, bool), allowed):
         chosen = chosen_bits(n_rows, mask)
         found, found_words, others = find_rows(
-            points(), sizes, query, inverse, rows.slabs, chosen, rows.rest, count, downwards
-        )
-        expected = expected_rows(tables, step, start, inverse, words, terms, mask, count)
+            points(), sizes, query, inverse, rows.slabs, rows.terms, chosen, rows.rest, count,
+            downwards,
+        )  # fmt: skip
+        expected = expected_rows(tables, start, in_steps, words, terms, mask, count)
         np.testing.assert_array_equal(found, expected)
-        n_bytes = front.shape[1] - 4
-        np.testing.assert_array_equal(found_words[: len(found), :n_bytes], front[found, :-4])
+        np.testing.assert_array_equal(found_words[: len(found)], front[found])
         np.testing.assert_array_equal(others, rest[found])
 
 
@@ -87,38 +95,37 @@ def test_scan_finds_the_rows_of_least_scores(n_words, n_rows, count, downwards):
 def test_of_equal_scores_the_first_rows_count(downwards, n_different):
     rows, _, _, words, terms = random_rows(7000, 8, n_different=n_different)
     query, sizes = gaussian(1, 32)[0], np.ones(8, np.float32)
-    tables, step, start = fill_tables(points(), sizes, query)
+    tables, start, step = fill_tables(points(), sizes, query)
     everywhere = np.ones(7000, bool)
     found, _, _ = find_rows(
-        points(), sizes, query, np.float32(1), rows.slabs, chosen_bits(7000, everywhere),
-        rows.rest, 100, downwards,
+        points(), sizes, query, np.float32(1), rows.slabs, rows.terms,
+        chosen_bits(7000, everywhere), rows.rest, 100, downwards,
     )  # fmt: skip
-    expected = expected_rows(
-        tables, np.float32(step), np.float32(start), np.float32(1), words, terms, everywhere, 100
-    )
+    in_steps = np.float32(1) / np.float32(step)
+    expected = expected_rows(tables, start, in_steps, words, terms, everywhere, 100)
     np.testing.assert_array_equal(found, expected)
 
 
 def test_ranges_of_slabs_add_up():
     rows, front, _, words, terms = random_rows(1000, 12)
     query, sizes, count = gaussian(1, 48)[0], np.ones(12, np.float32), 50
-    tables, step, start = fill_tables(points(), sizes, query)
-    step, start, one = np.float32(step), np.float32(start), np.float32(1)
+    tables, start, _ = fill_tables(points(), sizes, query)
+    one = np.float32(1)
     chosen = chosen_bits(1000, np.r_[100:300, 650:1000])
     scores, found = np.empty(448, np.float32), np.empty(448, np.int64)
-    kept_words, n, limit = np.empty((448, 32), np.uint8), 0, np.float32(np.inf)
+    kept_words, n, limit = np.empty((448, 9), np.uint8), 0, np.float32(np.inf)
     for order in (np.arange(1, 5), np.arange(10, 16)):
         n, limit = collect_rows(
-            tables, step, start, one, np.float32(0), rows.slabs, order, chosen, rows.rest, count,
-            limit, n, scores, found, kept_words,
+            tables, start, one, one, np.float32(0), rows.slabs, rows.terms, order, chosen,
+            rows.rest, count, limit, n, scores, found, kept_words,
         )  # fmt: skip
         limit = np.float32(limit)
     n, _ = keep_best(count, n, scores, found, kept_words)
     mask = np.zeros(1000, bool)
     mask[np.r_[100:300, 650:1000]] = True
-    expected = expected_rows(tables, step, start, one, words, terms, mask, count)
+    expected = expected_rows(tables, start, one, words, terms, mask, count)
     np.testing.assert_array_equal(found[:n], expected)
-    np.testing.assert_array_equal(kept_words[:n, : front.shape[1] - 4], front[expected, :-4])
+    np.testing.assert_array_equal(kept_words[:n], front[expected])
 
 
 @pytest.mark.parametrize("n_coordinates", [1, 5, 16, 5000])
@@ -126,20 +133,21 @@ def test_tables_hold_products_to_within_half_a_step(n_coordinates):
     n_words = -(-n_coordinates // 4)
     query = gaussian(1, n_coordinates)[0]
     sizes = np.random.default_rng(1).random(n_words, dtype=np.float32)
-    tables, step, start = fill_tables(points(), sizes, query)
-    assert tables.sum(axis=1).max() <= 64 * 63 and tables.max(axis=1).sum(dtype=int) < 2**16
+    tables, start, step = fill_tables(points(), sizes, query)
+    assert (tables[1:] <= 63).all() and (tables[0] <= 64).all()
+    assert start >= -(2**15) and start + tables.max(axis=1).sum(dtype=int) < 2**15
     padded = np.pad(query, (0, -n_coordinates % 4)).reshape(-1, 4).astype(float)
     products = sizes[:, None] * (padded @ (points().astype(float) - 4))
     lowest = products.min(axis=1, keepdims=True)
-    assert start == pytest.approx(lowest.sum(), rel=1e-4)
+    lowest[0] += start * step - lowest.sum()
     assert np.abs(products - lowest - step * tables).max() <= 0.51 * step
 
 
 def test_rows_in_slabs_are_an_array():
-    rows, front, rest, _, _ = random_rows(150, 9)
-    whole = np.hstack([rest[:, :5], front[:, :-4], rest[:, 5:]])
+    rows, front, rest, _, terms = random_rows(150, 9)
+    whole = np.hstack([rest[:, :5], front, rest[:, 5:]])
     assert rows.shape == whole.shape and len(rows) == 150
-    assert rows.nbytes == 3 * 64 * front.shape[1] + rest.nbytes
+    assert rows.nbytes == 3 * 64 * (front.shape[1] + 4) + rest.nbytes
     assert rows.held_bytes == whole.shape[1] + 4
     keys = [slice(None), slice(3, 99, 7), 5, -1, np.array([70, 2, 149]), np.array([[1], [64]])]
     for key in [*keys, (slice(None), slice(-8, None)), (slice(4, 9), 0)]:
@@ -149,7 +157,15 @@ def test_rows_in_slabs_are_an_array():
     np.testing.assert_array_equal(taken[:], whole[[5, 64, 149]])
     joined = SlabRows.concatenate([taken, rows])
     np.testing.assert_array_equal(joined[:], np.vstack([taken[:], whole]))
-    np.testing.assert_array_equal(joined.slabs[0, -4:, 0] & 255, front[5, -4:])
+    np.testing.assert_array_equal(joined.terms.ravel()[:3], terms[[5, 64, 149]])
+
+
+@given(st.floats(-1e37, 1e37), st.floats(-1e37, 1e37))
+def test_terms_keep_scale_and_offset(scale, offset):
+    joined = _join_terms(np.array([scale]), np.array([offset]))
+    kept = (joined.view(np.uint32) << np.uint32(16)).view(np.float32)
+    assert joined[0] == pytest.approx(scale, rel=2**-7, abs=1e-38)
+    assert kept[0] == pytest.approx(offset, rel=2**-8, abs=1e-38)
 
 
 def recall(found, truth):

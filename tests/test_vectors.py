@@ -12,7 +12,7 @@ from reference import to_panels
 from skquant._codecs._rotation import HadamardRotation
 from skquant._codes._entropy import EntropyRowCode
 from skquant._codes._scales import available_bits, code_for
-from skquant._kernels._lanes import any_lane, fold, lane_bits, lowest_bit, pick, unfold
+from skquant._kernels._lanes import any_lane, fold, lane_bits, lanes_of, lowest_bit, pick, unfold
 from skquant._kernels._memory import (
     gather,
     gather_words,
@@ -699,6 +699,17 @@ def test_lanes_of_a_mask_as_bits():
         x, out = np.zeros(LANES, np.int32), np.zeros(LANES, np.int64)
         x[chosen] = 1
         assert list(out[: run(x, out)]) == chosen
+
+
+def test_a_mask_of_bits():
+    @njit
+    def run(bits, out):
+        store(out, 0, where(lanes_of(bits), 1, splat(np.int32(0))))
+
+    for mask in (0, 1, 1 << LANES - 1, 0xA5F00C31, (1 << 64) - 1, 0xFF << LANES):
+        out = np.empty(LANES, np.int32)
+        run(np.uint64(mask), out)
+        assert list(out) == [mask >> lane & 1 for lane in range(LANES)]
 
 
 def test_entries_are_picked_by_the_lowest_bits_of_an_index():

@@ -65,6 +65,11 @@ class Codec(Value):
         return float(np.linalg.norm(self.mean))
 
     @cached_property
+    def kernel_terms(self):
+        """The layout of the row terms as the kernels take it."""
+        return self.terms.for_kernels(self.centre_norm)
+
+    @cached_property
     def dither(self):
         """The dither of each block, in units of its lattice."""
         return _draw_dither(self.row_code, self.dither_seed)

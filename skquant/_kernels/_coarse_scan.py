@@ -2,27 +2,27 @@
 
 A scan adds up, for each row, what its words (`_coarse`) are worth to a query, from a table of 64
 bytes a word. Rows lie in *slabs* of 64, (n_slabs, n_bytes, LANES) uint16, byte by byte: a lane has
-that of row i in its lower half and that of row 32 + i in its upper half. Behind the words a row has
-four bytes with the upper halves of two float32, a scale and an offset; the score of a row,
+that of row i in its lower half and that of row 32 + i in its upper half. Beside them are the rows'
+terms, (n_slabs, 2, LANES) float32: each is a scale, and its lower 16 bits are the upper ones of an
+offset. The score of a row,
 
-    scale * sum + offset * inverse + shift
+    (scale * sum + offset * inverse) * step + shift
 
-with one `inverse` and one `shift` for many rows, grows with its estimated distance.
+with one `inverse`, `step` and `shift` for many rows, grows with its estimated distance.
 """
 
 import numpy as np
 from numba import njit
 
 from ._coarse import BLOCK, CENTRE, GROUP, GROUP_BYTES
-from ._lanes import lane_bits, lowest_bit, total
+from ._lanes import lane_bits, lanes_of, lowest_bit, total
 from ._look_up import N_ENTRIES, look_up
-from ._memory import gather_words, load, prefetch, store
-from ._vectors import LANES, cast, from_bits, inlined, least, most, splat, where
+from ._memory import load, prefetch, store
+from ._vectors import LANES, bits, cast, from_bits, inlined, least, most, splat, where
 from ._words import split_group
 
 SLAB_ROWS = 2 * LANES
-TERM_BYTES = 4
-MOST_LEVELS = 63  # four entries of tables add up to a byte
+MOST_LEVELS = 63  # four entries of tables, one of them larger by 1, add up to a byte
 SLABS_AHEAD = 4  # that are asked for while another is read
 SLABS_OF_A_GROUP = 8  # whose least scores bound those of the best rows
 ALL_ROWS = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -65,8 +65,10 @@ def fill_tables(points, sizes, query):
     Returns
     -------
     tables : uint8 ndarray of shape (n_words, 64)
-    step, start : float32
-        A row's product with the query is about start + step times the sum of its bytes.
+    start : int
+    step : float32
+        A row's product with the query is about step * (start + the sum of its bytes), and the
+        latter factor fits 16 bits.
     """
     n_words = len(sizes)
     n_padded = -(-n_words // LANES) * LANES
@@ -74,10 +76,13 @@ def fill_tables(points, sizes, query):
     for i in range(len(query)):
         factors[i % BLOCK, i // BLOCK] = query[i] * sizes[i // BLOCK]
     _highest_products(points, factors, highest)
-    widest, start = np.float32(0), np.float32(0)
+    widest, lowest = np.float32(0), 0.0
     for word in range(n_words):  # with a word there is its negative
-        widest, start = max(widest, highest[word]), start - highest[word]
-    step = max(2 * widest / np.float32(min(MOST_LEVELS, 0xFFFF // n_words)), np.float32(1e-30))
+        widest, lowest = max(widest, highest[word]), lowest - highest[word]
+    n_levels = min(MOST_LEVELS, 0xFFFE // n_words)
+    step = max(2 * widest / np.float32(n_levels), np.float32(1e-30))
+    start = np.int64(np.rint(lowest / step))
+    highest[0] += np.float32(lowest - start * step)
     tables, inverse = _aligned_tables(n_words), np.float32(1) / step
     for word in range(n_words):
         for half in range(0, N_ENTRIES, LANES):
@@ -87,16 +92,16 @@ def fill_tables(points, sizes, query):
                 value = value + factors[i, word] * point
             level = (value + highest[word]) * inverse + np.float32(0.5)
             store(tables, (word, half), cast(cast(level, np.int32), np.uint8))
-    return tables, step, start
+    return tables, start, step
 
 
 @inlined
-def _sum_entries(tables, slabs, slab, both, upper):
-    """Add up the entries that the words of a slab's rows name; give lower and upper rows.
+def _sum_entries(tables, start, slabs, slab):
+    """Add to a number the entries that the words of a slab's rows name: lower and upper rows.
 
     The sums of the lower rows come of subtracting the upper ones from sums of both.
     """
-    n_words = tables.shape[0]
+    n_words, both, upper = tables.shape[0], splat(np.uint16(0)), splat(np.uint16(0))
     for group in range(n_words // GROUP):
         word, byte = GROUP * group, GROUP_BYTES * group
         a, b = load(slabs, (slab, byte, 0)), load(slabs, (slab, byte + 1, 0))
@@ -108,33 +113,22 @@ def _sum_entries(tables, slabs, slab, both, upper):
         word, byte = n_words - n_words % GROUP + k, n_words // GROUP * GROUP_BYTES + k
         entries = look_up(tables, (word, 0), load(slabs, (slab, byte, 0)))
         both, upper = both + entries, upper + (entries >> 8)
-    return both - (upper << 8), upper
+    first = splat(np.uint16(start))
+    return cast(both - (upper << 8) + first, np.int16), cast(upper + first, np.int16)
 
 
 @inlined
-def _halves(slabs, slab, byte):
-    """Read a float32 of each row, of which the slab holds the upper half: lower, upper rows."""
-    low, high = load(slabs, (slab, byte, 0)), load(slabs, (slab, byte + 1, 0))
-    lower, upper = low & 0xFF | high << 8, low >> 8 | high & 0xFF00
-    return _from_half(lower), _from_half(upper)
+def _score_rows(sums, terms, inverse):
+    offset = from_bits(bits(terms) << 16)
+    return least(terms * cast(sums, np.float32) + offset * inverse, splat(LARGEST))
 
 
 @inlined
-def _from_half(half):
-    return from_bits(cast(cast(half, np.uint32) << 16, np.int32))
-
-
-@inlined
-def _score_slab(tables, step, start, inverse, slabs, slab):
-    """Score the rows of a slab, but for the shift: its lower and its upper rows."""
-    nothing = splat(np.uint16(0))
-    lower, upper = _sum_entries(tables, slabs, slab, nothing, nothing)
-    byte = slabs.shape[1] - TERM_BYTES
-    lower_scale, upper_scale = _halves(slabs, slab, byte)
-    lower_offset, upper_offset = _halves(slabs, slab, byte + 2)
-    lower = lower_scale * (cast(lower, np.float32) * step + start) + lower_offset * inverse
-    upper = upper_scale * (cast(upper, np.float32) * step + start) + upper_offset * inverse
-    return least(lower, splat(LARGEST)), least(upper, splat(LARGEST))
+def _score_slab(tables, start, inverse, slabs, terms, slab):
+    """Score the rows of a slab in steps, but for the shift: its lower and its upper rows."""
+    lower, upper = _sum_entries(tables, start, slabs, slab)
+    lower = _score_rows(lower, load(terms, (slab, 0, 0)), inverse)
+    return lower, _score_rows(upper, load(terms, (slab, 1, 0)), inverse)
 
 
 @inlined
@@ -207,30 +201,27 @@ def _above(score):
 
 
 @inlined
-def _least_chosen(lower, upper, chosen, own):
+def _least_chosen(lower, upper, chosen):
     """Give the least score of each lane, infinite where neither of its rows is chosen."""
-    if chosen != ALL_ROWS:
-        store(own, 0, lower)
-        store(own, LANES, upper)
-        for lane in range(SLAB_ROWS):
-            if chosen >> np.uint64(lane) & np.uint64(1) == 0:
-                own[lane] = np.inf
-        lower, upper = load(own, 0), load(own, LANES)
-    return least(lower, upper)
+    infinite = splat(np.float32(np.inf))
+    lower = where(lanes_of(chosen), lower, infinite)
+    return least(lower, where(lanes_of(chosen >> np.uint64(LANES)), upper, infinite))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _scan_slabs(tables, step, start, inverse, slabs, chosen, downwards, nearest, groups):
+def _scan_slabs(tables, start, inverse, slabs, terms, chosen, downwards, nearest, groups):
     """Write down the least scores of each slab, and of each SLABS_OF_A_GROUP: a number a lane."""
-    own, group = np.empty(SLAB_ROWS, np.float32), splat(np.float32(np.inf))
-    n_slabs = len(slabs)
+    n_slabs, group = len(slabs), splat(np.float32(np.inf))
     for i in range(n_slabs):
         slab = n_slabs - 1 - i if downwards else i
         if i + SLABS_AHEAD < n_slabs:
+            ahead = slab - SLABS_AHEAD if downwards else slab + SLABS_AHEAD
             for byte in range(slabs.shape[1]):
-                prefetch(slabs, (slab - SLABS_AHEAD if downwards else slab + SLABS_AHEAD, byte, 0))
-        lower, upper = _score_slab(tables, step, start, inverse, slabs, slab)
-        near = _least_chosen(lower, upper, chosen[slab], own)
+                prefetch(slabs, (ahead, byte, 0))
+            for part in range(4):
+                prefetch(terms, (ahead, part // 2, part % 2 * (LANES // 2)))
+        lower, upper = _score_slab(tables, start, inverse, slabs, terms, slab)
+        near = _least_chosen(lower, upper, chosen[slab])
         store(nearest, slab * LANES, near)
         group = least(group, near)
         if i % SLABS_OF_A_GROUP == SLABS_OF_A_GROUP - 1 or i == n_slabs - 1:
@@ -249,33 +240,33 @@ def _bound(nearest, groups, count):
 
 
 @inlined
-def _copy_words(slab_bytes, lane, steps, words, n):
-    """Copy the bytes of a row's words out of a slab, and others behind them."""
-    place = 2 * (lane % np.int32(LANES)) + lane // np.int32(LANES)
-    last = np.int32(len(slab_bytes) - 2 * SLAB_ROWS)
-    for byte in range(0, words.shape[1], LANES):
-        index = least(load(steps, 0) + np.int32(byte * SLAB_ROWS), last) + np.int32(place)
-        store(words, (n, byte), cast(gather_words(slab_bytes, index), np.uint8))
+def _copy_words(slabs, slab, lane, words, n):
+    """Copy the bytes of a row's words out of a slab."""
+    shift = np.uint16(8 * (lane // np.uint64(LANES)))
+    for byte in range(slabs.shape[1]):
+        words[n, byte] = np.uint8(slabs[slab, byte, lane % np.uint64(LANES)] >> shift)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def collect_rows(
-    tables, step, start, inverse, shift, slabs, order, chosen, rest, count, limit, n_found,
+    tables, start, step, inverse, shift, slabs, terms, order, chosen, rest, count, limit, n_found,
     scores, rows, words,
 ):  # fmt: skip
     """Add the best rows of some slabs to those found before.
 
     Parameters
     ----------
-    tables : uint8 ndarray of shape (n_words, 64)
-    step, start : float32
+    tables, start
         As `fill_tables` gives them.
+    step : float32
+        What scores are multiplied with, of this call's and others'.
     inverse : float32
-        What offsets are multiplied with, 1 / length of the query.
+        What offsets are multiplied with, 1 / length of the query, in steps.
     shift : float32
         Added to the scores.
     slabs : uint16 ndarray of shape (n_slabs, n_bytes, LANES)
         All slabs.
+    terms : float32 ndarray of shape (n_slabs, 2, LANES)
     order : int64 ndarray of shape (n_some,)
         Those to look at.
     chosen : uint64 ndarray of shape (n_slabs,)
@@ -292,9 +283,8 @@ def collect_rows(
         Written to. The capacity is a multiple of LANES and exceeds `count` by 64 or more.
     rows : int64 ndarray of shape (capacity,)
         Written to: their indices.
-    words : uint8 ndarray of shape (capacity, width)
-        Written to: the bytes of their words, and some behind them. The width is a multiple of
-        LANES.
+    words : uint8 ndarray of shape (capacity, n_bytes)
+        Written to: the bytes of their words.
 
     Returns
     -------
@@ -304,11 +294,9 @@ def collect_rows(
         Of rows that are not below it there are enough.
     """
     own = np.empty(SLAB_ROWS, np.float32)
-    slab_bytes = slabs.reshape((len(slabs), slabs.shape[1] * LANES)).view(np.uint8)
-    steps = (SLAB_ROWS * np.arange(LANES)).astype(np.int32)
     for slab in order:
-        lower, upper = _score_slab(tables, step, start, inverse, slabs, slab)
-        lower, upper = lower + shift, upper + shift
+        lower, upper = _score_slab(tables, start, inverse, slabs, terms, slab)
+        lower, upper = lower * step + shift, upper * step + shift
         near = lane_bits(lower < limit) | lane_bits(upper < limit) << np.uint64(LANES)
         near &= chosen[slab]
         if near != 0:
@@ -320,7 +308,7 @@ def collect_rows(
                 lane = lowest_bit(near)
                 near &= near - np.uint64(1)
                 scores[n_found], rows[n_found] = own[lane], slab * SLAB_ROWS + lane
-                _copy_words(slab_bytes[slab], np.int32(lane), steps, words, n_found)
+                _copy_words(slabs, slab, lane, words, n_found)
                 prefetch(rest, (rows[n_found], 0))
                 prefetch(rest, (rows[n_found], rest.shape[1] - 1))
                 n_found += 1
@@ -328,7 +316,7 @@ def collect_rows(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def find_rows(points, sizes, query, inverse, slabs, chosen, rest, count, downwards):
+def find_rows(points, sizes, query, inverse, slabs, terms, chosen, rest, count, downwards):
     """Find the rows of the least scores.
 
     All slabs are read once, which bounds these scores, and those with rows below a second time.
@@ -337,7 +325,9 @@ def find_rows(points, sizes, query, inverse, slabs, chosen, rest, count, downwar
     ----------
     points, sizes, query
         As in `fill_tables`.
-    inverse, slabs, chosen, count
+    inverse : float32
+        What offsets are multiplied with, 1 / length of the query.
+    slabs, terms, chosen, count
         As in `collect_rows`.
     rest : uint8 ndarray of shape (n_rows, n_rest_bytes)
         The other bytes of all rows.
@@ -348,25 +338,26 @@ def find_rows(points, sizes, query, inverse, slabs, chosen, rest, count, downwar
     -------
     rows : int64 ndarray of shape (n_found,)
         Ascending: `count` indices, or as many as are chosen.
-    words : uint8 ndarray of shape (n_found or more, width)
-        The bytes of their words, and others behind them.
+    words : uint8 ndarray of shape (n_found or more, n_bytes)
+        The bytes of their words.
     others : uint8 ndarray of shape (n_found, n_rest_bytes)
         Their other bytes.
     """
     n_slabs, capacity = len(slabs), (count // SLAB_ROWS + 5) * SLAB_ROWS
     scores, rows = np.empty(capacity, np.float32), np.empty(capacity, np.int64)
-    words = np.empty((capacity, slabs.shape[1] // LANES * LANES + LANES), np.uint8)
+    words = np.empty((capacity, slabs.shape[1]), np.uint8)
     nearest = np.empty(n_slabs * LANES, np.float32)
     groups = np.empty(-(-n_slabs // SLABS_OF_A_GROUP) * LANES, np.float32)
-    tables, step, start = fill_tables(points, sizes, query)
-    _scan_slabs(tables, step, start, inverse, slabs, chosen, downwards, nearest, groups)
+    tables, start, step = fill_tables(points, sizes, query)
+    inverse = min(inverse / step, LARGEST)
+    _scan_slabs(tables, start, inverse, slabs, terms, chosen, downwards, nearest, groups)
     limit, order, n_near = _bound(nearest, groups, count), np.empty(n_slabs, np.int64), 0
     for slab in range(n_slabs):
         order[n_near] = slab
         n_near += lane_bits(load(nearest, slab * LANES) < limit) != 0
     n_found, _ = collect_rows(
-        tables, step, start, inverse, np.float32(0), slabs, order[:n_near], chosen, rest, count,
-        limit, 0, scores, rows, words,
+        tables, start, np.float32(1), inverse, np.float32(0), slabs, terms, order[:n_near], chosen,
+        rest, count, limit, 0, scores, rows, words,
     )  # fmt: skip
     n_found, _ = keep_best(count, n_found, scores, rows, words)
     others = np.empty((n_found, rest.shape[1]), np.uint8)
@@ -387,7 +378,7 @@ def _choose_rows(first, last, chosen):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def find_listed_rows(
-    points, sizes, query, centroids, visits, base, unit, starts, slabs, rest, count
+    points, sizes, query, centroids, visits, base, unit, starts, slabs, terms, rest, count
 ):
     """Find the rows of the least scores in some lists.
 
@@ -405,7 +396,8 @@ def find_listed_rows(
         The norm of rows that scores are relative to.
     starts : int64 ndarray of shape (n_lists + 1,)
         Where the rows of each list start.
-    slabs : uint16 ndarray of shape (n_slabs, n_bytes, LANES)
+    slabs, terms
+        As in `collect_rows`.
     rest : uint8 ndarray of shape (n_rows, n_rest_bytes)
     count : int
         How many rows are wanted, at least 1.
@@ -434,14 +426,15 @@ def find_listed_rows(
     inverse = np.float32(unit / length)
     capacity = (count // SLAB_ROWS + 5) * SLAB_ROWS
     scores, rows = np.empty(capacity, np.float32), np.empty(capacity, np.int64)
-    words = np.empty((capacity, slabs.shape[1] // LANES * LANES + LANES), np.uint8)
+    words = np.empty((capacity, slabs.shape[1]), np.uint8)
     chosen, n_found, limit = np.empty(len(slabs), np.uint64), 0, np.float32(np.inf)
     for nth in range(len(visits)):
         order = _choose_rows(starts[visits[nth]], starts[visits[nth] + 1], chosen)
-        tables, step, start = fill_tables(points, sizes, vectors[nth])
+        tables, start, step = fill_tables(points, sizes, vectors[nth])
         n_found, limit = collect_rows(
-            tables, step, start, inverse, np.float32(base[nth] / (unit * length)), slabs, order,
-            chosen, rest, count, limit, n_found, scores, rows, words,
+            tables, start, step, min(inverse / step, LARGEST),
+            np.float32(base[nth] / (unit * length)), slabs, terms, order, chosen, rest, count,
+            limit, n_found, scores, rows, words,
         )  # fmt: skip
     n_found, _ = keep_best(count, n_found, scores, rows, words)
     others, owners = np.empty((n_found, rest.shape[1]), np.uint8), np.empty(n_found, np.int64)

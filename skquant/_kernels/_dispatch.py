@@ -6,7 +6,7 @@ those of floats, and of which.
 
 from ._amx import AMX_QUERIES, AMX_STEPS
 from ._coarse import BLOCK, CENTRE, GROUP, decode_coarse, encode_coarse, measure_rows
-from ._coarse_scan import SLAB_ROWS, TERM_BYTES, find_listed_rows, find_rows
+from ._coarse_scan import SLAB_ROWS, find_listed_rows, find_rows
 from ._codebook import decode_words, encode_words
 from ._dot import BYTE_OFFSET, HAS_BYTES, LARGEST_NORM, QUERIES
 from ._e8 import decode_e8_blocks, decode_e8_shorts, multiply_e8_blocks, multiply_e8_runs
@@ -40,7 +40,6 @@ __all__ = [
     "GROUP",
     "N_ENTRIES",
     "SLAB_ROWS",
-    "TERM_BYTES",
     "decode_coarse",
     "encode_coarse",
     "find_listed_rows",

@@ -139,6 +139,22 @@ def _lower_lane_bits(context, builder, sig, args):
     return builder.zext(builder.bitcast(args[0], ir.IntType(LANES)), ir.IntType(64))
 
 
+@traceable
+def lanes_of(bits):
+    """Undo `lane_bits`; what is above the lowest bits does not count."""
+
+
+@type_callable(lanes_of)
+def _type_lanes_of(context):
+    return lambda bits: Vector(types.boolean) if bits == types.uint64 else None
+
+
+@lower_builtin(lanes_of, types.uint64)
+def _lower_lanes_of(context, builder, sig, args):
+    lowest = builder.trunc(args[0], ir.IntType(LANES))
+    return builder.bitcast(lowest, vector_type(types.boolean))
+
+
 @inlined
 def any_lane(mask):
     """Whether any lane of a mask is set."""

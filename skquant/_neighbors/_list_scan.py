@@ -87,5 +87,5 @@ def find_candidates(lists, query, visits, base, count):
         rest = rest.verified(lists.starts[visits], lists.starts[visits + 1])
     return find_listed_rows(
         points(), coder.codec.row_code.sizes, query, coder.coordinates, visits, base, rows.unit,
-        lists.starts, rows.slabs, rest, min(-(-count // LANES) * LANES, len(lists)),
+        lists.starts, rows.slabs, rows.terms, rest, min(-(-count // LANES) * LANES, len(lists)),
     )  # fmt: skip

@@ -7,7 +7,6 @@ import numpy as np
 
 from .. import _file_format
 from .._codecs._file import codec_from_file, codec_to_file
-from .._kernels._dispatch import TERM_BYTES
 from .._value import Value
 from ..quantized_matrix import QuantizedMatrix
 from ._list_coder import ListCoder
@@ -347,10 +346,11 @@ class InvertedLists(Value):
     def _from_file(cls, meta, arrays, lattice):
         """Build lists from the content of a file, every value checked."""
         rows, slabs = arrays.pop("rows"), arrays.pop("slabs", None)
+        slab_terms = arrays.pop("slab_terms", None)
         # The others are small, or needed as a whole: read them in.
         arrays = {name: np.asarray(array) for name, array in arrays.items()}
         _require(rows.dtype == np.uint8 and rows.ndim == 2, "rows")
-        apart = 0 if slabs is None else slabs.shape[1] - TERM_BYTES
+        apart = 0 if slabs is None else slabs.shape[1]
         codec = codec_from_file(meta["codec"], arrays, rows.shape[1] + apart, lattice)
         _require(codec.terms.center == "features" and not codec.mean.any(), "codec")
         _require(meta["metric"] in SEARCHED_AS, "metric")
@@ -364,9 +364,11 @@ class InvertedLists(Value):
         _require(numbers.dtype in (np.int32, np.int64) and numbers.shape == (n_rows,), "numbers")
         _require(np.array_equal(np.sort(numbers), np.arange(n_rows)), "numbers")
         coder = ListCoder(Partition(origin, centroids), codec, meta["metric"])
-        _require(coder.has_coarse_layer == (slabs is not None), "slabs")
+        for array, name in ((slabs, "slabs"), (slab_terms, "slab_terms")):
+            _require(coder.has_coarse_layer == (array is not None), name)
         if slabs is not None:
-            rows = rows_from_file(meta, rows, np.asarray(slabs), codec.row_code)
+            front = np.asarray(slabs), np.asarray(slab_terms)
+            rows = rows_from_file(meta, rows, *front, codec.row_code)
         return cls(coder, QuantizedMatrix(codec, rows, meta["dtype"]), starts, numbers)
 
 

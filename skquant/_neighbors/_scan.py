@@ -44,7 +44,7 @@ def search_few(codes, rows, queries, k, n_candidates, *, metric, n_jobs=None):
     codec = codes._codec
     chosen = codes._rows.all_bits if rows is None else chosen_bits(len(codes), rows)
     coordinates, length, offset = centre_queries(codec, queries, metric)
-    layout, is_product = codec.terms.for_kernels(codec.centre_norm), metric == "inner_product"
+    layout, is_product = codec.kernel_terms, metric == "inner_product"
     distances, indices = np.empty((len(queries), k)), np.empty((len(queries), k), np.int64)
 
     def search_one(i):
@@ -84,7 +84,7 @@ def find_candidates(codes, query, length, chosen, count):
     inverse = rows.unit / length if length > rows.unit * 1e-30 else 1e30
     return find_rows(
         points(), codes._codec.row_code.sizes, query, np.float32(max(inverse, 1e-30)), rows.slabs,
-        chosen, rows.rest, min(-(-count // LANES) * LANES, len(rows)), rows.downwards,
+        rows.terms, chosen, rows.rest, min(-(-count // LANES) * LANES, len(rows)), rows.downwards,
     )  # fmt: skip
 
 

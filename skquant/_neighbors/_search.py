@@ -30,6 +30,7 @@ from .._threads import run_in_threads, single_threaded_blas, thread_count
 PANEL_FLOATS = 2**19  # a panel and its tiles stay in the cache
 CHUNK_ROWS = 2**14  # whose terms are unpacked at once
 UNIT = 2.0**-11  # keeps products of integers as small as those of floats
+_TINY = np.finfo(np.float64).tiny
 
 
 def search(codes, queries, k, *, metric, n_jobs=None):
@@ -94,9 +95,8 @@ def centre_queries(codec, queries, metric):
     energy, centre_product = np.empty(len(queries)), np.empty(len(queries))
     centre_rows(queries, codec.mean, np.zeros(len(queries)), energy, centre_product)
     length = np.sqrt(energy)
-    inverse = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
-    coordinates = codec.to_coordinates(queries, codec.mean, inverse)
-    offset = energy if metric == "sqeuclidean" else -centre_product - codec.mean @ codec.mean
+    coordinates = codec.to_coordinates(queries, codec.mean, 1 / np.maximum(length, _TINY))
+    offset = energy if metric == "sqeuclidean" else -centre_product - codec.centre_norm**2
     return coordinates, length, offset
 
 

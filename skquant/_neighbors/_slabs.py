@@ -6,7 +6,7 @@ import numpy as np
 
 from .._codecs._coarse_layer import add_coarse_layer
 from .._codecs._codec import batches
-from .._kernels._dispatch import SLAB_ROWS, TERM_BYTES
+from .._kernels._dispatch import SLAB_ROWS
 from .._kernels._vectors import LANES
 from .._panels import aligned_empty, empty_panels
 from .._threads import run_in_threads, single_threaded_blas
@@ -15,6 +15,7 @@ from ._search import scale_and_offset
 
 _BLOCK_ROWS = 2**12
 _LARGEST = 1e37
+_TERM_BYTES = 4
 
 
 class SlabRows:
@@ -23,7 +24,9 @@ class SlabRows:
     Parameters
     ----------
     slabs : uint16 ndarray of shape (n_slabs, n_bytes, LANES)
-        The words of the coarse layer, and what turns products with them into scores.
+        The words of the coarse layer.
+    terms : float32 ndarray of shape (n_slabs, 2, LANES)
+        What turns products with them into scores, as a scan reads it.
     rest : uint8 ndarray of shape (n_rows, n_rest_bytes)
         The other bytes.
     place : int
@@ -45,8 +48,8 @@ class SlabRows:
     dtype = np.dtype(np.uint8)
     downwards = False
 
-    def __init__(self, slabs, rest, place, unit):
-        self.slabs, self.rest, self.place, self.unit = slabs, rest, place, unit
+    def __init__(self, slabs, terms, rest, place, unit):
+        self.slabs, self.terms, self.rest, self.place, self.unit = slabs, terms, rest, place, unit
 
     @classmethod
     def split(cls, codec, packed, unpack_terms, metric, unit=None):
@@ -72,31 +75,43 @@ class SlabRows:
             scale[rows], offset[rows] = _score_terms(codec, packed[rows], terms, metric)
         if unit is None:
             unit = float(np.max(np.abs(scale), initial=0.0)) or 1.0
-        terms = np.stack([scale / unit, offset / unit**2], axis=1)
-        terms = _upper_halves(np.clip(terms, -_LARGEST, _LARGEST))
-        front = np.hstack([packed[:, words], terms])
-        return cls.from_parts(front, np.delete(packed, words, axis=1), words.start, unit)
+        terms = _join_terms(scale / unit, offset / unit**2)
+        return cls.lay_out(
+            packed[:, words], terms, np.delete(packed, words, axis=1), words.start, unit
+        )
 
     @classmethod
-    def from_parts(cls, front, rest, place, unit):
-        """Lay out the bytes of rows that a scan reads, (n_rows, n_bytes), as slabs."""
-        return cls(_to_slabs(front), rest, place, unit)
+    def lay_out(cls, words, terms, rest, place, unit):
+        """Put words, (n_rows, n_bytes), and terms, (n_rows,), into slabs."""
+        return cls(_to_slabs(words), _to_slab_terms(terms), rest, place, unit)
 
     def __getstate__(self):
         """Give what is held, and not where the last scan began."""
-        return {name: vars(self)[name] for name in ("slabs", "rest", "place", "unit")}
+        return {name: vars(self)[name] for name in ("slabs", "terms", "rest", "place", "unit")}
 
     @staticmethod
     def concatenate(parts):
         """Join the rows of several, which have one unit."""
-        front = np.concatenate([_take(part.slabs, np.arange(len(part))) for part in parts])
+        words = np.concatenate([part.words() for part in parts])
+        terms = np.concatenate([part.terms.ravel()[: len(part)] for part in parts])
         rest = np.concatenate([part.rest for part in parts])
-        return SlabRows(_to_slabs(front), rest, parts[0].place, parts[0].unit)
+        return SlabRows.lay_out(words, terms, rest, parts[0].place, parts[0].unit)
+
+    def take(self, order):
+        """Give some of the rows, in an order."""
+        words, terms = self.words(order), self.terms.ravel()[order]
+        return SlabRows.lay_out(words, terms, self.rest[order], self.place, self.unit)
+
+    def words(self, rows=slice(None)):
+        """Give the bytes of the words of rows, (..., n_bytes)."""
+        slab, lane = np.divmod(np.arange(len(self))[rows], SLAB_ROWS)
+        half, lane = np.divmod(lane, LANES)
+        return (self.slabs[slab, :, lane] >> (8 * half)[..., None]).astype(np.uint8)
 
     @property
     def shape(self):
         """(n_rows, row_bytes)."""
-        return len(self.rest), self.rest.shape[1] + self.slabs.shape[1] - TERM_BYTES
+        return len(self.rest), self.rest.shape[1] + self.slabs.shape[1]
 
     @cached_property
     def all_bits(self):
@@ -106,12 +121,12 @@ class SlabRows:
     @property
     def nbytes(self):
         """Bytes held."""
-        return self.slabs.nbytes + self.rest.nbytes
+        return self.slabs.nbytes + self.terms.nbytes + self.rest.nbytes
 
     @property
     def held_bytes(self):
         """Bytes held for a row."""
-        return self.shape[1] + TERM_BYTES
+        return self.shape[1] + _TERM_BYTES
 
     def __len__(self):
         return len(self.rest)
@@ -122,8 +137,7 @@ class SlabRows:
             rows, columns = key
             blocks = batches(len(self), _BLOCK_ROWS) if rows == slice(None) else [rows]
             return np.concatenate([self[block][..., columns] for block in blocks])
-        rows = np.arange(len(self))[key]
-        return self.join(_take(self.slabs, rows)[..., :-TERM_BYTES], self.rest[key])
+        return self.join(self.words(key), self.rest[key])
 
     def __array__(self, dtype=None, copy=None):
         if copy is False:
@@ -149,10 +163,7 @@ def lies_apart(codes):
 
 def take(rows, order):
     """Give some of the bytes of rows, in an order; what lies apart stays so."""
-    if not isinstance(rows, SlabRows):
-        return rows[order]
-    slabs = _to_slabs(_take(rows.slabs, order))
-    return SlabRows(slabs, rows.rest[order], rows.place, rows.unit)
+    return rows.take(order) if isinstance(rows, SlabRows) else rows[order]
 
 
 def compress_apart(quantizer, X, metric, n_jobs, like=None):
@@ -209,11 +220,15 @@ def concatenate_apart(matrices):
 def rows_to_file(rows):
     """Give the values and the arrays of a file that has the rows."""
     if isinstance(rows, SlabRows):
-        return {"unit": rows.unit}, {"slabs": rows.slabs, "rows": rows.rest}
+        return {"unit": rows.unit}, {
+            "slabs": rows.slabs,
+            "slab_terms": rows.terms,
+            "rows": rows.rest,
+        }
     return {}, {"rows": rows}
 
 
-def rows_from_file(meta, rows, slabs, row_code):
+def rows_from_file(meta, rows, slabs, terms, row_code):
     """Build rows that lie apart from what a file has of them.
 
     Raises
@@ -221,22 +236,23 @@ def rows_from_file(meta, rows, slabs, row_code):
     ValueError
         If a value or an array is impossible.
     """
-    shape = -(-len(rows) // SLAB_ROWS), row_code.word_bytes + TERM_BYTES, LANES
-    if slabs.dtype != np.uint16 or slabs.shape != shape or _has_infinite_terms(slabs):
+    n_slabs = -(-len(rows) // SLAB_ROWS)
+    shape = n_slabs, row_code.word_bytes, LANES
+    if slabs.dtype != np.uint16 or slabs.shape != shape:
         raise ValueError("the slabs of the rows are impossible")
+    if terms.dtype != np.float32 or terms.shape != (n_slabs, 2, LANES) or not _are_finite(terms):
+        raise ValueError("the slab_terms of the rows are impossible")
     unit = meta["unit"]
     if not (isinstance(unit, float) and 0 < unit < np.inf):
         raise ValueError("the unit of the rows is impossible")
-    aligned = aligned_empty(shape, np.uint16)
-    aligned[:] = slabs
-    return SlabRows(aligned, rows, row_code.rest.n_bytes, unit)
+    aligned = _aligned_copy(slabs), _aligned_copy(terms)
+    return SlabRows(*aligned, rows, row_code.rest.n_bytes, unit)
 
 
-def _has_infinite_terms(slabs):
-    """Tell whether a scale or an offset has the exponent of infinity and NaN."""
-    low, high = slabs[:, -TERM_BYTES::2], slabs[:, -TERM_BYTES + 1 :: 2]
-    halves = (low & 0xFF | high << 8), (low >> 8 | high & 0xFF00)
-    return any(((half & 0x7F80) == 0x7F80).any() for half in halves)
+def _are_finite(terms):
+    """Tell whether no scale and no offset is infinite or NaN."""
+    offsets = (np.ascontiguousarray(terms).view(np.uint32) << np.uint32(16)).view(np.float32)
+    return bool(np.isfinite(terms).all() and np.isfinite(offsets).all())
 
 
 def _score_terms(codec, packed, terms, metric):
@@ -253,26 +269,39 @@ def _score_terms(codec, packed, terms, metric):
     return scale * np.divide(energy, inner, out=np.ones_like(energy), where=inner > 0), offset
 
 
-def _upper_halves(terms):
-    """Round to float32 of 16 bits, as bytes, (n_rows, 2 * n_terms)."""
-    bits = np.ascontiguousarray(terms, np.float32).view(np.uint32).astype(np.uint64)
-    return ((bits + 0x8000) >> 16).astype("<u2").view(np.uint8)
+def _join_terms(scale, offset):
+    """Make float32 near each scale whose lower 16 bits are the upper ones of the offset."""
+    scale, offset = (
+        np.clip(each, -_LARGEST, _LARGEST).astype(np.float32).view(np.uint32).astype(np.int64)
+        for each in (scale, offset)
+    )
+    lower = offset + 0x8000 >> 16
+    sign, magnitude = scale & 0x80000000, scale & 0x7FFFFFFF
+    upper = np.maximum(magnitude - lower + 0x8000, 0) >> 16
+    return (sign | upper << 16 | lower).astype(np.uint32).view(np.float32)
 
 
-def _to_slabs(front):
+def _to_slabs(words):
     """Lay bytes of rows out as slabs."""
-    n_slabs = -(-len(front) // SLAB_ROWS)
-    slabs = aligned_empty((n_slabs, front.shape[1], LANES), np.uint16)
-    padded = np.zeros((n_slabs * SLAB_ROWS, front.shape[1]), np.uint8)
-    padded[: len(front)] = front
+    n_slabs = -(-len(words) // SLAB_ROWS)
+    slabs = aligned_empty((n_slabs, words.shape[1], LANES), np.uint16)
+    padded = np.zeros((n_slabs * SLAB_ROWS, words.shape[1]), np.uint8)
+    padded[: len(words)] = words
     lower, upper = padded.reshape(n_slabs, 2, LANES, -1).transpose(1, 0, 3, 2)
     slabs[:] = lower
     slabs |= upper.astype(np.uint16) << 8
     return slabs
 
 
-def _take(slabs, rows):
-    """Take the bytes of rows from slabs, (..., n_bytes)."""
-    slab, lane = np.divmod(rows, SLAB_ROWS)
-    half, lane = np.divmod(lane, LANES)
-    return (slabs[slab, :, lane] >> (8 * half)[..., None]).astype(np.uint8)
+def _to_slab_terms(terms):
+    n_slabs = -(-len(terms) // SLAB_ROWS)
+    slab_terms = aligned_empty((n_slabs, 2, LANES), np.float32)
+    slab_terms.ravel()[: len(terms)] = terms
+    slab_terms.ravel()[len(terms) :] = 0
+    return slab_terms
+
+
+def _aligned_copy(array):
+    aligned = aligned_empty(array.shape, array.dtype)
+    aligned[:] = array
+    return aligned

@@ -60,7 +60,9 @@ class TrainingRowsMixin:
 
     @property
     def _n_probe(self):
-        """`n_probe`, which may have been set after fitting."""
+        """`n_probe`, which may have been set after fitting; None without lists."""
+        if not self._has_lists:
+            return None
         return check_scalar(self.n_probe, "n_probe", Integral, min_val=1)
 
     @property
