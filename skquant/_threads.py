@@ -1,8 +1,9 @@
 """Run blocks of work in threads. The kernels release the interpreter's lock."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import effective_n_jobs
 from threadpoolctl import ThreadpoolController
 
 from ._progress import steps
@@ -39,11 +40,12 @@ def run_in_threads(function, tasks, n_jobs, name="blocks"):
     tasks = list(tasks)
     n_threads = min(thread_count(n_jobs), len(tasks)) if len(tasks) > 1 else 1
     if n_threads <= 1:
-        results = map(function, tasks)
-    else:
-        threads = Parallel(n_jobs=n_threads, backend="threading", return_as="generator")
-        results = threads(delayed(function)(task) for task in tasks)
-    return list(steps(name, results, len(tasks)))
+        return list(steps(name, map(function, tasks), len(tasks)))
+    threads = ThreadPoolExecutor(n_threads)  # joblib's look for results a hundred times a second
+    try:
+        return list(steps(name, threads.map(function, tasks), len(tasks)))
+    finally:
+        threads.shutdown(cancel_futures=True)
 
 
 def single_threaded_blas():
