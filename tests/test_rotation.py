@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference import hadamard_rotation, to_panels, to_rows
 
-from skquant._codecs._rotation import DRAWN, ROUNDS, HadamardRotation, OrthogonalRotation
+from skquant._codecs._rotation import (
+    DRAWN,
+    ROUNDS,
+    HadamardRotation,
+    OrthogonalRotation,
+    PrincipalRotation,
+)
 from skquant._kernels._vectors import LANES
 
 every_kind = pytest.mark.parametrize("kind", DRAWN)
@@ -151,3 +157,15 @@ def test_states_are_what_a_file_holds():
     assert (hadamard.state.dtype, hadamard.state.shape) == (np.int8, (ROUNDS, 10))
     assert (orthogonal.state.dtype, orthogonal.state.shape) == (np.float32, (10, 10))
     assert np.isin(hadamard.state, (-1, 1)).all()
+
+
+@pytest.mark.parametrize("n_coordinates", [1, 11, 12, 30])
+@pytest.mark.parametrize("n_rows", [1, 33, 130, 700])
+def test_a_learned_rotation_multiplies_rows_by_its_matrix(n_coordinates, n_rows):
+    matrix = gaussian(30, n_coordinates, np.float32)
+    rows = gaussian(n_rows, 30, np.float32)
+    forward = PrincipalRotation(matrix).forward
+    coordinates = to_rows(forward(to_panels(rows)), n_rows)
+    np.testing.assert_allclose(coordinates, rows.astype(float) @ matrix, atol=2e-5)
+    alone = to_rows(forward(to_panels(rows[-1:])), 1)
+    np.testing.assert_array_equal(alone[0], coordinates[-1])

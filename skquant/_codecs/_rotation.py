@@ -10,7 +10,9 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import qr
 
-from .._kernels._dispatch import rotate, rotate_back
+from .._kernels._dispatch import multiply_panels, rotate, rotate_back
+from .._kernels._vectors import LANES
+from .._panels import empty_panels
 from .._value import Value
 
 # One round maps a spike to entries of one magnitude, two rounds leave two spiky rows with
@@ -128,11 +130,16 @@ class PrincipalRotation:
         return self.matrix
 
     def forward(self, panels):
-        """Give the coordinates of rows, from panels of one width, as `OrthogonalRotation` does."""
-        return self.matrix.T @ panels
+        """Give the coordinates of rows, from panels of shape (n_panels, n_features, LANES)."""
+        products = empty_panels(len(panels) * LANES, self.matrix.shape[1])
+        multiply_panels(self.matrix, panels, products)
+        return products
 
     def inverse(self, panels):
-        """Give the rows that have these coordinates, and none along what is left out."""
+        """Give the rows that have these coordinates, and none along what is left out.
+
+        Panels have one width, so that a row's result does not depend on how many others there are.
+        """
         return self.matrix @ panels
 
 

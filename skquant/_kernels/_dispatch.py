@@ -15,6 +15,7 @@ from ._hadamard import rotate, rotate_back
 from ._isa import VECTOR_BITS, has_amx
 from ._look_up import N_ENTRIES
 from ._nested import FEW_VECTORS, decode_blocks, encode_blocks, multiply_blocks
+from ._panel_products import multiply_panels
 from ._rows import centre_rows, gather_rows, scale_rows
 from ._terms import pack_terms, unpack_terms
 from ._tile_products import multiply_tiles
@@ -67,6 +68,7 @@ __all__ = [
     "multiply_blocks",
     "multiply_e8_blocks",
     "multiply_e8_runs",
+    "multiply_panels",
     "multiply_tiles",
     "pack_terms",
     "rank_lists",

@@ -188,14 +188,16 @@ def search_tiles(
 @inlined
 def _multiply_by_amx(tiles, tile, queries, halves, block, byte_steps, sums):
     """Multiply a tile by a block of queries: bytes, and products of halves by their weight."""
-    for part in range(3 if halves.shape[1] > 0 else 1):
+    n_upper = (tiles.shape[1] - byte_steps) // 2
+    for part in range(3 if n_upper > 0 else 1):
         clear_sums()
         if part == 0:
             for step in range(0, queries.shape[1], AMX_STEPS):
                 add_products(queries, block, tiles, tile, step, step)
         first = part * queries.shape[0] + block
-        for step in range(0, halves.shape[1], AMX_STEPS):
-            add_signed_products(halves, first, tiles, tile, step, byte_steps + step)
+        first_step = byte_steps + n_upper if part == 0 else byte_steps
+        for step in range(0, 2 * n_upper if part == 1 else n_upper, AMX_STEPS):
+            add_signed_products(halves, first, tiles, tile, step, first_step + step)
         store_sums(sums, part)
 
 
@@ -212,9 +214,10 @@ def search_tiles_by_amx(
     queries : int32 ndarray of shape (a multiple of AMX_QUERIES, a multiple of AMX_STEPS)
         Their steps of bytes, and zeros.
     halves : int32 ndarray of shape (3 times as many queries, a multiple of AMX_STEPS)
-        What meets the upper bytes of rows and, behind them, the lower ones: nothing and the lower
-        bytes of each query; then, of each, lower and upper; then upper ones and nothing. The
-        products weigh 1, 2^8 and 2^16. The last axis is empty if there are none.
+        What meets the upper bytes of rows and, behind them, the lower ones. The lower bytes of each
+        query meet the lower ones; then, of each, lower and upper ones meet upper and lower; then
+        upper ones the upper. The products weigh 1, 2^8 and 2^16. The last axis is empty if there
+        are none.
     scale, start, byte_steps, weight, offset, first_row, distances, indices
         As in `search_tiles`.
     """

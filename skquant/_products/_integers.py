@@ -30,21 +30,25 @@ ADDED = 0.002  # most that bytes add to the error of a code, over its square roo
 def count_bytes(row_code):
     """Count the coordinates, the first of a row, for which bytes are fine enough.
 
-    A unit of 1/127 of the largest of them, m, adds the error m²/(127² 12) to each coordinate, and
-    that of the query as well. Recall falls like the square root of the error, D: what is added
-    costs as much of it everywhere where it is in proportion to √D. That gives an m. The coordinates
-    are taken for Gaussian, and as many become bytes as a coordinate beyond m in every other row
-    allows; of those that are alike all or none.
+    A unit of 1/127 of the largest of them, m, adds the error m²/(127² 12) to each, and to that of
+    the query as well. Products see of it the share f of the energy that the bytes have of queries
+    that are like rows. Recall falls like the square root of the error, D: what is added costs as
+    much of it everywhere where it is in proportion to √D. That bounds m² f. The coordinates are
+    taken for Gaussian, and m for what a coordinate exceeds in every other row; of coordinates that
+    are alike all become bytes or none.
     """
     spreads = row_code.spreads
     if not HAS_BYTES or len(spreads) > MOST_COORDINATES:
         return 0
+    kinds = np.append(np.flatnonzero(np.diff(spreads)) + 1, len(spreads))
+    energy = np.cumsum(spreads**2)
     bearable = LARGEST_BYTE * np.sqrt(6 * ADDED * np.sqrt(row_code.distortion))
-    exceeded = np.cumsum(2 * ndtr(-bearable / spreads)) > 0.5  # expected number
-    if not exceeded.any():
-        return len(spreads)
-    alike = spreads == spreads[np.argmax(exceeded)]
-    return int(np.argmax(alike)) // 4 * 4
+    for n_bytes in kinds[::-1]:
+        largest = bearable * np.sqrt(energy[-1] / energy[n_bytes - 1])
+        n_exceeding = np.sum(2 * ndtr(-largest / spreads[:n_bytes]))  # to be expected
+        if n_exceeding <= 0.5:
+            return int(n_bytes) if n_bytes == len(spreads) else int(n_bytes) // 4 * 4
+    return 0
 
 
 def count_steps(n_coordinates, n_bytes):
@@ -113,7 +117,7 @@ class IntegerQueries:
         halves = upper, shorts - (upper << 8)
         upper, lower = (half.astype(np.int8).view(np.int32) for half in halves)
         none = np.zeros_like(upper)
-        pairs = (none, lower), (lower, upper), (upper, none)
+        pairs = (lower, none), (lower, upper), (upper, none)
         return np.vstack([_in_amx_tiles(np.hstack(pair)) for pair in pairs])
 
 
