@@ -43,6 +43,9 @@ def _type_store(context):
     return infer
 
 
+_TWO = types.UniTuple(types.intp, 2)
+
+
 def pointer_to(context, builder, sig, args, kind):
     """Point to an element of an array, as a value of another LLVM type."""
     array_type, index_type = sig.args[:2]
@@ -303,4 +306,34 @@ def _lower_prefetch(context, builder, sig, args):
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
     to_read, near, data = (ir.Constant(number, value) for value in (0, 3, 1))
     builder.call(function, [place, to_read, near, data])
+    return context.get_dummy_value()
+
+
+@traceable
+def copy_rows(source, first, target, start, count):
+    """Copy rows of one C-contiguous matrix of bytes to another of its width, unchecked."""
+
+
+@type_callable(copy_rows)
+def _type_copy_rows(context):
+    def infer(source, first, target, start, count):
+        is_bytes = all(
+            is_index(each, _TWO) and each.dtype == types.uint8 for each in (source, target)
+        )
+        if is_bytes and target.mutable:
+            return types.void
+
+    return infer
+
+
+@lower_builtin(copy_rows, types.Array, types.Integer, types.Array, types.Integer, types.Integer)
+def _lower_copy_rows(context, builder, sig, args):
+    kinds, places = sig.args, []
+    for array, row in ((0, 1), (2, 3)):
+        matrix = context.make_array(kinds[array])(context, builder, args[array])
+        width = cgutils.unpack_tuple(builder, matrix.shape)[1]
+        row = context.cast(builder, args[row], kinds[row], types.intp)
+        places.append(builder.gep(matrix.data, [builder.mul(row, width)]))
+    count = builder.mul(context.cast(builder, args[4], kinds[4], types.intp), width)
+    cgutils.raw_memcpy(builder, places[1], places[0], count, 1)
     return context.get_dummy_value()

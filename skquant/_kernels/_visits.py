@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from ._dot import BYTE_OFFSET, LARGEST_NORM, QUERIES
+from ._memory import copy_rows
 from ._tiles import FIRST_BLOCK, FIRST_TILE, N_BLOCKS, N_ROWS
 from ._vectors import LANES
 
@@ -188,8 +189,9 @@ def gather_lists(rows, numbers, pieces, packed, gathered_numbers):
     for piece in range(len(pieces)):
         target, source = pieces[piece, FIRST_TILE] * LANES, pieces[piece, FIRST_ROW]
         n_rows = pieces[piece, N_ROWS]
-        packed[target : target + n_rows] = rows[source : source + n_rows]
-        gathered_numbers[target : target + n_rows] = numbers[source : source + n_rows]
+        copy_rows(rows, source, packed, target, n_rows)
+        for i in range(n_rows):
+            gathered_numbers[target + i] = numbers[source + i]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
