@@ -17,7 +17,7 @@ from numba import njit
 from ._coarse import BLOCK, CENTRE, GROUP, GROUP_BYTES
 from ._lanes import lane_bits, lanes_of, lowest_bit, total
 from ._look_up import N_ENTRIES, look_up
-from ._memory import load, prefetch, store
+from ._memory import copy_bytes, load, prefetch, store
 from ._vectors import LANES, bits, cast, from_bits, inlined, least, most, splat, where
 from ._words import split_group
 
@@ -362,7 +362,7 @@ def find_rows(points, sizes, query, inverse, slabs, terms, chosen, rest, count, 
     n_found, _ = keep_best(count, n_found, scores, rows, words)
     others = np.empty((n_found, rest.shape[1]), np.uint8)
     for i in range(n_found):
-        others[i] = rest[rows[i]]
+        copy_bytes(rest, (rows[i], 0), others, (i, 0), rest.shape[1])
     return rows[:n_found], words, others
 
 
@@ -442,5 +442,6 @@ def find_listed_rows(
     for i in range(n_found):
         while not starts[visits[nth]] <= rows[i] < starts[visits[nth] + 1]:
             nth += 1
-        others[i], owners[i] = rest[rows[i]], nth
+        copy_bytes(rest, (rows[i], 0), others, (i, 0), rest.shape[1])
+        owners[i] = nth
     return rows[:n_found], words, others, owners, vectors, length

@@ -4,6 +4,7 @@ import sys
 
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.typing import signature
 from numba.extending import lower_builtin, type_callable
 
 from ._traced import traceable
@@ -41,9 +42,6 @@ def _type_store(context):
             return types.void
 
     return infer
-
-
-_TWO = types.UniTuple(types.intp, 2)
 
 
 def pointer_to(context, builder, sig, args, kind):
@@ -310,30 +308,27 @@ def _lower_prefetch(context, builder, sig, args):
 
 
 @traceable
-def copy_rows(source, first, target, start, count):
-    """Copy rows of one C-contiguous matrix of bytes to another of its width, unchecked."""
+def copy_bytes(source, first, target, place, count):
+    """Copy neighbours of C-contiguous arrays of bytes, from an index to another, unchecked."""
 
 
-@type_callable(copy_rows)
-def _type_copy_rows(context):
-    def infer(source, first, target, start, count):
-        is_bytes = all(
-            is_index(each, _TWO) and each.dtype == types.uint8 for each in (source, target)
-        )
-        if is_bytes and target.mutable:
+@type_callable(copy_bytes)
+def _type_copy_bytes(context):
+    def infer(source, first, target, place, count):
+        fits = is_index(source, first) and is_index(target, place) and target.mutable
+        if fits and source.dtype == target.dtype == types.uint8:
             return types.void
 
     return infer
 
 
-@lower_builtin(copy_rows, types.Array, types.Integer, types.Array, types.Integer, types.Integer)
-def _lower_copy_rows(context, builder, sig, args):
-    kinds, places = sig.args, []
-    for array, row in ((0, 1), (2, 3)):
-        matrix = context.make_array(kinds[array])(context, builder, args[array])
-        width = cgutils.unpack_tuple(builder, matrix.shape)[1]
-        row = context.cast(builder, args[row], kinds[row], types.intp)
-        places.append(builder.gep(matrix.data, [builder.mul(row, width)]))
-    count = builder.mul(context.cast(builder, args[4], kinds[4], types.intp), width)
+@lower_builtin(copy_bytes, types.Array, types.Any, types.Array, types.Any, types.Integer)
+def _lower_copy_bytes(context, builder, sig, args):
+    places = [
+        pointer_to(context, builder, signature(types.void, *sig.args[i : i + 2]), args[i : i + 2],
+                   ir.IntType(8))
+        for i in (0, 2)
+    ]  # fmt: skip
+    count = context.cast(builder, args[4], sig.args[4], types.intp)
     cgutils.raw_memcpy(builder, places[1], places[0], count, 1)
     return context.get_dummy_value()

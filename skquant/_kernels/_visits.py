@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from ._dot import BYTE_OFFSET, LARGEST_NORM, QUERIES
-from ._memory import copy_rows
+from ._memory import copy_bytes
 from ._tiles import FIRST_BLOCK, FIRST_TILE, N_BLOCKS, N_ROWS
 from ._vectors import LANES
 
@@ -189,7 +189,7 @@ def gather_lists(rows, numbers, pieces, packed, gathered_numbers):
     for piece in range(len(pieces)):
         target, source = pieces[piece, FIRST_TILE] * LANES, pieces[piece, FIRST_ROW]
         n_rows = pieces[piece, N_ROWS]
-        copy_rows(rows, source, packed, target, n_rows)
+        copy_bytes(rows, (source, 0), packed, (target, 0), n_rows * rows.shape[1])
         for i in range(n_rows):
             gathered_numbers[target + i] = numbers[source + i]
 
@@ -216,10 +216,11 @@ def join_words(slabs, rest, place, pieces, packed):
         for i in range(pieces[piece, N_ROWS]):
             slab, lane = (source + i) // (2 * LANES), (source + i) % (2 * LANES)
             shift = np.uint16(8 * (lane // LANES))
-            packed[target + i, :place] = rest[target + i, :place]
+            copy_bytes(rest, (target + i, 0), packed, (target + i, 0), place)
             for byte in range(last - place):
                 packed[target + i, place + byte] = slabs[slab, byte, lane % LANES] >> shift
-            packed[target + i, last:] = rest[target + i, place:]
+            n_last = packed.shape[1] - last
+            copy_bytes(rest, (target + i, place), packed, (target + i, last), n_last)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
