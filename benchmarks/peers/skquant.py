@@ -1,8 +1,10 @@
 """skquant itself."""
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 from skquant import QuantizedKNeighborsClassifier, __version__
+from skquant._neighbors._scan import FEW_QUERIES
 
 from . import FLOAT_BITS
 from .base import Peer
@@ -41,11 +43,19 @@ class Skquant(Peer):
         return codes.nbytes - codes.shape[0] * self.bytes_per_row
 
 
+class CoarseLayer(Skquant):
+    """Search by a coarse layer alone, so that recall is that of few queries in any call."""
+
+    def kneighbors(self, queries, k):
+        calls = [queries[some] for some in gen_batches(len(queries), FEW_QUERIES)]
+        return np.vstack([super(CoarseLayer, self).kneighbors(some, k) for some in calls])
+
+
 def contestants(n_features, bits, n_threads):
     if bits == FLOAT_BITS:
         return []
     listed = [Skquant("skquant", bits, {"bits": bits}, n_threads)]
     if bits == 4:  # 1.5 bits of a coarse layer come on top, and make five
         parameters = {"bits": 3.5, "n_candidates": N_CANDIDATES}
-        listed.append(Skquant("skquant, coarse layer", 5, parameters, n_threads))
+        listed.append(CoarseLayer("skquant, coarse layer", 5, parameters, n_threads))
     return listed
