@@ -16,8 +16,9 @@ from skquant import (
     QuantizedNearestNeighbors,
 )
 from skquant._codes._layered import points
-from skquant._kernels._coarse_scan import collect_rows, fill_tables, keep_best
+from skquant._kernels._coarse_scan import collect_rows, fill_tables
 from skquant._kernels._dispatch import find_rows
+from skquant._kernels._least_scores import keep_best
 from skquant._neighbors._scan import FEW_QUERIES
 from skquant._neighbors._slabs import SlabRows, _join_terms, chosen_bits, take
 

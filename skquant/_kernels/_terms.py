@@ -40,8 +40,8 @@ def _read_terms(packed, row, layout):
         return magnitude, alignment, magnitude * cosine * layout.centre_norm, 0.0
     row_mean, alignment = 0.0, layout.alignments[0]
     if layout.has_mean:
-        level, word = _cut(word, 32)
-        row_mean = _magnitude(level & np.uint64(0x7FFFFFFF), 23)
+        level, word = _cut(word, np.int64(32))
+        row_mean = _magnitude(level & np.uint64(0x7FFFFFFF), np.int64(23))
         row_mean = -row_mean if level >> np.uint64(31) else row_mean
     norm = magnitude / alignment if alignment > 0 else 0.0
     return norm, alignment, 0.0, row_mean

@@ -131,9 +131,17 @@ def _multiply(tiles, tile, queries, block, start, byte_steps, sums):
 
 
 @inlined
+def _no_limits(n):
+    """Make limits that no row is below; `np.full` would take tenths of a second to compile."""
+    inverse, limit = np.empty(n, np.float32), np.empty(n, np.float32)
+    inverse[:], limit[:] = 1, -np.inf
+    return inverse, limit
+
+
+@inlined
 def _first_limits(weight, distances, largest, n):
     """Give the limits of n queries, of which those beyond the last take no rows."""
-    inverse, limit = np.ones(n, np.float32), np.full(n, np.float32(-np.inf))
+    inverse, limit = _no_limits(n)
     for query in range(len(weight)):
         inverse[query], limit[query] = rough_limit(weight[query], distances[query, 0], largest)
     return inverse, limit
@@ -221,7 +229,8 @@ def search_tiles_by_amx(
     scale, start, byte_steps, weight, offset, first_row, distances, indices
         As in `search_tiles`.
     """
-    sums = np.zeros((3, AMX_QUERIES + 1, LANES), np.int32)  # parts of 4 KiB would alias
+    sums = np.empty((3, AMX_QUERIES + 1, LANES), np.int32)  # parts of 4 KiB would alias
+    sums[:] = 0
     products = np.empty((1, LANES), np.float32)
     rough_offset, largest = rough_offsets(offset, tiles.shape[0] * LANES)
     inverse, limit = _first_limits(weight, distances, largest, len(weight))
@@ -284,7 +293,7 @@ def search_lists(
     """
     sums, products = registers(np.int32(0), QUERIES), np.empty((1, LANES), np.float32)
     rough_offset, largest = rough_offsets(offset, len(offset))
-    inverse, limit = np.ones(len(start), np.float32), np.full(len(start), np.float32(-np.inf))
+    inverse, limit = _no_limits(len(start))
     for piece in range(len(pieces)):
         n_rows, first_block = pieces[piece, N_ROWS], pieces[piece, FIRST_BLOCK]
         blocks = range(first_block, first_block + pieces[piece, N_BLOCKS])

@@ -8,7 +8,7 @@ from ._memory import load
 from ._vectors import LANES, inlined
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
 def _push(distances, indices, query, distance, index):
     """Replace the root of a query's heap, whose root is its farthest (distance, index)."""
     k = distances.shape[1]
@@ -103,7 +103,8 @@ def rough_limit(weight, farthest, largest):
 @inlined
 def rough_offsets(offset, n):
     """Round offsets to n numbers in single precision, and give the largest magnitude."""
-    rough, largest = np.zeros(n, np.float32), 0.0
+    rough, largest = np.empty(n, np.float32), 0.0
+    rough[len(offset) :] = 0
     for row in range(len(offset)):
         rough[row] = min(max(offset[row], -1e38), 1e38)
         largest = max(largest, abs(offset[row]))
