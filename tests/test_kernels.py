@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numba import njit
 from reference import (
     coset_leaders,
     decode_block,
@@ -31,6 +32,7 @@ from skquant._kernels._dispatch import (
     scale_rows,
     update_top_k,
 )
+from skquant._kernels._memory import copy_bytes
 from skquant._kernels._vectors import LANES
 from skquant.lattices import A2, D4, E8, LATTICES, Z
 
@@ -267,3 +269,18 @@ def test_fewer_rows_than_neighbours_leave_room_for_the_next_panels():
     found, rows = top_k(products, np.ones(1), np.zeros(2), k=4, panel_rows=1)
     np.testing.assert_array_equal(found, [[1, 1, np.inf, np.inf]])
     np.testing.assert_array_equal(rows[:, :2], [[0, 1]])
+
+
+@njit
+def copy(source, row, target, to, count):
+    copy_bytes(source, (row, 0), target, (to, 3), count)
+
+
+@given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 20))
+def test_copies_of_bytes(row, to, count):
+    source = np.random.default_rng(0).integers(256, size=(8, 10), dtype=np.uint8)
+    target = np.zeros((8, 10), np.uint8)
+    copy(source, row, target, to, count)
+    expected = np.zeros(80, np.uint8)
+    expected[10 * to + 3 : 10 * to + 3 + count] = source.ravel()[10 * row : 10 * row + count]
+    np.testing.assert_array_equal(target.ravel(), expected)

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .._kernels._dispatch import decode_words, encode_words
+from .._kernels._dispatch import MOST_WORDS, decode_words, encode_words, multiply_words
 from .._value import Value
 from ._nested import Repeated, multiply_decoded
 
@@ -84,7 +84,16 @@ class ShortestPointCode(Value):
 
     def multiply(self, codes, first, n_blocks, bit, vectors, products, energy, dither=None):
         """Multiply blocks by a few vectors; `NestedLatticeCode.multiply` explains the arguments."""
-        multiply_decoded(self, codes, first, n_blocks, bit, vectors, products, energy, dither)
+        if dither is not None:
+            multiply_decoded(self, codes, first, n_blocks, bit, vectors, products, energy, dither)
+            return
+        blocks = vectors[:, first : first + n_blocks * self.dimension]
+        blocks = blocks.reshape(len(vectors), n_blocks, self.dimension)
+        tables = np.zeros((len(vectors), n_blocks, MOST_WORDS), np.float32)
+        tables[:, :, : len(self.words)] = blocks @ self.words.T
+        squares = np.zeros(MOST_WORDS)
+        squares[: len(self.words)] = 2 * self.half_energy
+        multiply_words(tables, squares, codes, bit // 8, products, energy)
 
     def _shift(self, dither):
         """Scale the dither to what it adds to coordinates, shaped for panels."""

@@ -1,4 +1,4 @@
-"""Encode and decode blocks with a code that is a short list of words, panels as in `_nested`."""
+"""Code blocks by a short list of words: encode, decode, multiply; panels as in `_nested`."""
 
 import numpy as np
 from numba import njit
@@ -8,6 +8,7 @@ from ._registers import registers
 from ._vectors import LANES, cast, inlined, most, splat, where
 
 BLOCK = 8
+MOST_WORDS = 256
 
 
 @inlined
@@ -83,3 +84,29 @@ def decode_words(words, half_energy, codes, first, n_blocks, byte, panels, energ
                 place = np.uintp(first + block * BLOCK + i)
                 for j in range(LANES):
                     panels[panel, place, np.uintp(lane + j)] = columns[i, own[np.uintp(j)]]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def multiply_words(tables, squares, codes, byte, products, energy):
+    """Add up what the words of rows are worth to a few vectors, from tables.
+
+    Parameters
+    ----------
+    tables : float32 ndarray of shape (n_vectors, n_blocks, MOST_WORDS)
+        Products of each vector's blocks with the words; zero beyond the last word.
+    squares : float64 ndarray of shape (MOST_WORDS,)
+        ‖w‖² of each word.
+    codes : uint8 ndarray of shape (n_rows, row_bytes)
+    byte : int
+        The byte of a row's code where the blocks start.
+    products : float64 ndarray of shape (n_rows, n_vectors)
+        Added to.
+    energy : float64 ndarray of shape (n_rows,)
+        Added to: the squares of what rows decode to.
+    """
+    for row in range(codes.shape[0]):
+        for block in range(tables.shape[1]):
+            energy[row] += squares[codes[row, byte + block]]
+        for v in range(tables.shape[0]):
+            for block in range(tables.shape[1]):
+                products[row, v] += tables[v, block, codes[row, byte + block]]

@@ -7,7 +7,7 @@ those of floats, and of which.
 from ._amx import AMX_QUERIES, AMX_STEPS
 from ._coarse import BLOCK, CENTRE, GROUP, decode_coarse, encode_coarse, measure_rows
 from ._coarse_scan import SLAB_ROWS, find_listed_rows, find_rows
-from ._codebook import decode_words, encode_words
+from ._codebook import MOST_WORDS, decode_words, encode_words, multiply_words
 from ._dot import BYTE_OFFSET, HAS_BYTES, LARGEST_NORM, QUERIES
 from ._e8 import decode_e8_blocks, decode_e8_shorts, multiply_e8_blocks, multiply_e8_runs
 from ._e8_encoder import encode_e8_blocks
@@ -51,6 +51,7 @@ __all__ = [
     "HAS_BYTES",
     "HAS_INTEGERS",
     "LARGEST_NORM",
+    "MOST_WORDS",
     "QUERIES",
     "centre_rows",
     "cut_pieces",
@@ -70,6 +71,7 @@ __all__ = [
     "multiply_e8_runs",
     "multiply_panels",
     "multiply_tiles",
+    "multiply_words",
     "pack_terms",
     "rank_lists",
     "rotate",

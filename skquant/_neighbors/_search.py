@@ -8,7 +8,8 @@ With x the row, c the centre, r = x - c and u what the row's code words decode t
 where ‖r‖² and ⟨r, c⟩ are row terms and only ⟨q - c, r⟩ ≈ ‖r‖²/⟨r, u⟩ ⟨q - c, u⟩ is estimated,
 without bias. What remains of a panel is an offset and a factor for each row and one matrix product:
 of bytes and 16-bit integers, to which rows and queries are rounded so finely that it adds little to
-the error of the code, or of floats where the machine is no faster with integers.
+the error of the code, or of floats where the machine is no faster with integers. A few queries are
+multiplied with the codes as they are decoded.
 """
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.utils import gen_even_slices
 
 from .._codecs._codec import batches
 from .._kernels._dispatch import (
+    FEW_VECTORS,
     HAS_INTEGERS,
     centre_rows,
     gather_rows,
@@ -56,14 +58,22 @@ def search(codes, queries, k, *, metric, n_jobs=None):
     indices : int64 ndarray of shape (n_queries, k)
         Rows; of equal distances the smallest first.
     """
-    distances, indices, offset = search_part(codes, queries, k, metric=metric, n_jobs=n_jobs)
+    are_few = len(queries) <= FEW_VECTORS
+    distances, indices, offset = search_part(
+        codes, queries, k, metric=metric, are_few=are_few, n_jobs=n_jobs
+    )
     return distances + offset[:, None], indices
 
 
-def search_part(codes, queries, k, *, metric, n_jobs=None):
+def search_part(codes, queries, k, *, metric, are_few, n_jobs=None):
     """Search some of the rows, so that what was found in several parts can be joined.
 
-    The arguments are those of `search`.
+    Parameters
+    ----------
+    codes, queries, k, metric, n_jobs
+        As `search` takes them.
+    are_few : bool
+        Whether to multiply queries with the codes as they are decoded; at most FEW_VECTORS.
 
     Returns
     -------
@@ -74,11 +84,14 @@ def search_part(codes, queries, k, *, metric, n_jobs=None):
         The query's own part, the same for all rows.
     """
     coordinates, length, query_offset = centre_queries(codes._codec, queries, metric)
-    use = _FloatQueries if not HAS_INTEGERS else _IntegerQueries
-    prepared = use(codes._codec.row_code, coordinates, length)
+    if are_few:
+        search_rows, prepared = _search_rows_for_few, (coordinates, length)
+    else:
+        use = _FloatQueries if not HAS_INTEGERS else _IntegerQueries
+        search_rows, prepared = _search_rows, use(codes._codec.row_code, coordinates, length)
 
     def search_slice(rows):
-        return _search_rows(codes, prepared, rows, k, metric)
+        return search_rows(codes, prepared, rows, k, metric)
 
     parts = gen_even_slices(len(codes), min(thread_count(n_jobs), len(codes)))
     with single_threaded_blas():
@@ -102,8 +115,7 @@ def centre_queries(codec, queries, metric):
 
 def _search_rows(codes, queries, rows, k, metric):
     """Find the k nearest of a slice of rows: heaps of distances, less the query's own part."""
-    distances = np.full((len(queries.length), k), np.inf)
-    indices = np.full((len(queries.length), k), np.iinfo(np.int64).max)
+    distances, indices = _empty_heaps(len(queries.length), k)
     take = queries.searcher()
     for first in range(rows.start, rows.stop, CHUNK_ROWS):
         packed = codes._rows[first : min(first + CHUNK_ROWS, rows.stop)]
@@ -113,6 +125,25 @@ def _search_rows(codes, queries, rows, k, metric):
             scale, offset = scale_and_offset(terms, decoded_norm, metric)
             take(panels, scale, offset, first + panel.start, distances, indices)
     return distances, indices
+
+
+def _search_rows_for_few(codes, queries, rows, k, metric):
+    """Do what `_search_rows` does for at most FEW_VECTORS queries, without keeping decoded rows."""
+    (coordinates, length), codec = queries, codes._codec
+    distances, indices = _empty_heaps(len(length), k)
+    for first in range(rows.start, rows.stop, CHUNK_ROWS):
+        packed = codes._rows[first : min(first + CHUNK_ROWS, rows.stop)]
+        products, energy = codec.row_code.multiply(packed, coordinates, codec.dither)
+        scale, offset = scale_and_offset(codec.unpack_terms(packed), np.sqrt(energy), metric)
+        products = np.ascontiguousarray((products * scale[:, None]).T, np.float32)
+        update_top_k(products, length, offset, first, distances, indices)
+    return distances, indices
+
+
+def _empty_heaps(n_queries, k):
+    """Make heaps of distances and indices that any row enters."""
+    distances = np.full((n_queries, k), np.inf)
+    return distances, np.full((n_queries, k), np.iinfo(np.int64).max)
 
 
 class _FloatQueries:
