@@ -115,7 +115,7 @@ def _fractions(code, digits):
 def _errors(code, digits):
     """Find e of the points that digits name, in fours of parts.
 
-    As in `_nested`, both candidates for the closest point follow from the errors of rounding: the
+    As in `_lattices`, both candidates for the closest point follow from the errors of rounding: the
     one from D8 flips the largest, the one from D8 + 1/2 the smallest, where its sum is odd. To take
     1/2 off a fraction, whatever its sign, is to change its leading bit, and to take 1 off one in
     fours of parts the leading two.
