@@ -8,12 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t as student
 
-from skquant._kernels._trellis_code import (
+from skquant._kernels._trellis_coder import MAX_ORDER, decode_vectors
+from skquant._kernels._trellis_quantizer import (
     CODEBOOK,
-    MAX_ORDER,
     NEXT_STATE,
     TABLE_STEPS,
-    decode_vectors,
     student_table,
     trellis_quantize,
     trellis_values,

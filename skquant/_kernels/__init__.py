@@ -42,13 +42,13 @@ emits its instructions. Other parts of a kernel are `inlined`.
 
 Rules. Kernels are compiled lazily, with ``cache=True`` and without eager signatures, which would
 refuse read-only arrays. A kernel and what it inlines stand in one file, but for the vectors,
-`_traced`, `_dot`, `_amx`, `_lattices`, `_least_scores`, `_look_up`, `_terms` and `_words`, because
-the cache of compiled code does not see changes of callees elsewhere: whoever changes these deletes
-the folder ``_kernels/__pycache__``. Helpers are inlined by LLVM (`inlined`), not by Numba, which
-would count references to arrays in every loop; LLVM's code shows whether a helper that takes arrays
-does (``NRT_incref``). Kernels are ``nogil`` and single-threaded: threads are made by
-`skquant._threads` over independent blocks of rows, so that no result depends on their number and no
-threading layer of Numba, which forks and foreign threads can break, is ever started. What C would
-call (``no_cfunc_wrapper``) is not compiled. Only sums of whole rows are compiled with relaxed
-floating-point rules, never what decides a code word.
+`_traced`, `_dot`, `_amx`, `_lattices`, `_least_scores`, `_look_up`, `_terms`, `_trellis_quantizer`
+and `_words`, because the cache of compiled code does not see changes of callees elsewhere: whoever
+changes these deletes the folder ``_kernels/__pycache__``. Helpers are inlined by LLVM (`inlined`),
+not by Numba, which would count references to arrays in every loop; LLVM's code shows whether a
+helper that takes arrays does (``NRT_incref``). Kernels are ``nogil`` and single-threaded: threads
+are made by `skquant._threads` over independent blocks of rows, so that no result depends on their
+number and no threading layer of Numba, which forks and foreign threads can break, is ever started.
+What C would call (``no_cfunc_wrapper``) is not compiled. Only sums of whole rows are compiled with
+relaxed floating-point rules, never what decides a code word.
 """

@@ -5,17 +5,15 @@ from functools import lru_cache
 
 import numpy as np
 
-from .._kernels._trellis_code import (
+from .._kernels._trellis_coder import (
     MAX_INDEX,
     MAX_ORDER,
     decode_vectors,
     encode_vectors,
     expect,
     new_memory,
-    student_table,
-    trellis_quantize,
-    trellis_values,
 )
+from .._kernels._trellis_quantizer import student_table, trellis_quantize, trellis_values
 
 TAILS = (4, 16)  # degrees of freedom; few for entries with outliers
 ORDERS = (0, MAX_ORDER)
