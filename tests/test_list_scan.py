@@ -4,9 +4,10 @@ import pickle
 
 import numpy as np
 import pytest
+from list_searches import N_LISTS, estimates, make, visited
+from searches import METRICS
 from sklearn.datasets import load_digits
 from sklearn.utils import gen_batches
-from test_neighbors_lists import METRICS, N_LISTS, estimates, make, visited
 from test_scan import gaussian, random_rows, score
 
 from skquant import (
