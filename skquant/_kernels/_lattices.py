@@ -98,7 +98,7 @@ def _closest_e8(x, out):
 
 
 @inlined
-def _closest_point(lattice, x, out):
+def closest_point(lattice, x, out):
     """Closest point of the block's lattice."""
     if lattice == 0:
         _closest_z(x, out)
@@ -135,7 +135,7 @@ def _gauge_e8(x, shift):
 
 
 @inlined
-def _gauge(lattice, x, shift):
+def cell_gauge(lattice, x, shift):
     """Smallest s with x - shift in sV, where V is the Voronoi cell.
 
     That is the largest <x - shift, 2v/|v|^2> over the shortest vectors v, which are all that bound
@@ -159,7 +159,7 @@ def _gauge(lattice, x, shift):
 
 
 @inlined
-def _coordinates(lattice, point, out):
+def coordinates_of(lattice, point, out):
     """Coordinates of lattice points in the lattice's basis."""
     if lattice == 0:
         for i in range(BLOCK):
@@ -181,8 +181,8 @@ def _coordinates(lattice, point, out):
 
 
 @inlined
-def _points(lattice, coordinates, out):
-    """Undo `_coordinates`: combine the rows of the lattice's generator."""
+def points_of(lattice, coordinates, out):
+    """Undo `coordinates_of`: combine the rows of the lattice's generator."""
     if lattice == 0:
         for i in range(BLOCK):
             out[i] = coordinates[i]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from ._lattices import BLOCK, _closest_point, _coordinates, _gauge, _points
+from ._lattices import BLOCK, cell_gauge, closest_point, coordinates_of, points_of
 from ._memory import load, store
 from ._registers import registers
 from ._vectors import LANES, cast, floor, inlined, least, most, splat, where
@@ -72,14 +72,14 @@ def _try_word(code, centre, x, beta, shrink, point):
     target = registers(code.q, 8)
     for i in range(BLOCK):
         target[i] = x[i] * factor + code.centres[centre, i]
-    _closest_point(code.lattice, target, point)
+    closest_point(code.lattice, target, point)
     if code.lattice == 0:
         _clip(point, code.shift, code.q)
     error = factor * 0.0
     for i in range(BLOCK):
         difference = x[i] - beta * (point[i] - code.centres[centre, i])
         error = error + difference * difference
-    return where(_gauge(code.lattice, point, code.shift) <= code.q, error, np.inf)
+    return where(cell_gauge(code.lattice, point, code.shift) <= code.q, error, np.inf)
 
 
 @inlined
@@ -104,7 +104,7 @@ def _quantize(code, centre, x, best):
     point = registers(code.q, 8)
     for i in range(BLOCK):
         best[i] = splat(code.origin[i])
-    gauge = _gauge(code.lattice, x, code.no_shift)
+    gauge = cell_gauge(code.lattice, x, code.no_shift)
     shrink = low = high = gauge * 0.0 + 1.0
     scale = below = tried = _first_fit(code.q, code.scales, gauge)
     best_scale = scale - scale
@@ -141,7 +141,7 @@ def _edge(code, gauge, beta):
 @inlined
 def _digits(code, point, out):
     """Name the points' cosets: their coordinates modulo q."""
-    _coordinates(code.lattice, point, out)
+    coordinates_of(code.lattice, point, out)
     for axis in range(BLOCK):
         out[axis] = out[axis] - code.q * floor((out[axis] + 0.5) * code.inverse_q)
 
@@ -290,10 +290,10 @@ def _decode_block(code, codes, row, block, bit, lanes, loose, out):
             scale = _split_digits(code, words, start, stop, loose)
             for axis in range(BLOCK):
                 digits[axis] = loose[axis]
-    _points(code.lattice, digits, out)
+    points_of(code.lattice, digits, out)
     for i in range(BLOCK):
         target[i] = (out[i] - code.shift[i]) * code.inverse_q
-    _closest_point(code.lattice, target, multiple)
+    closest_point(code.lattice, target, multiple)
     beta, centre = look_up(code.scales, scale), min(block, code.centres.shape[0] - 1)
     for i in range(BLOCK):
         out[i] = beta * (out[i] - code.q * multiple[i] - code.centres[centre, i])

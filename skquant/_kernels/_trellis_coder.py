@@ -22,12 +22,12 @@ import numpy as np
 from numba import njit
 
 from ._trellis_quantizer import (
-    _ZERO_EDGES,
     CODEBOOK,
     NEXT_STATE,
-    _lower_edge,
-    _probability_below,
-    _value,
+    ZERO_EDGES,
+    lower_edge,
+    probability_below,
+    value_of,
 )
 
 MAX_ORDER = 4
@@ -57,16 +57,16 @@ _U0, _U1, _U8, _U56 = np.uint64(0), np.uint64(1), np.uint64(8), np.uint64(56)
 @njit(cache=True, nogil=True)
 def _share(index, codebook, zero_edge, centre, inverse, table):
     """Give the probability of an index."""
-    above = (_lower_edge(index + 1, codebook, zero_edge) - centre) * inverse
-    below = (_lower_edge(index, codebook, zero_edge) - centre) * inverse
-    return _probability_below(above, table) - _probability_below(below, table)
+    above = (lower_edge(index + 1, codebook, zero_edge) - centre) * inverse
+    below = (lower_edge(index, codebook, zero_edge) - centre) * inverse
+    return probability_below(above, table) - probability_below(below, table)
 
 
 @njit(cache=True, nogil=True)
 def _new_zero_edges():
     """Make the edges of the cells of 0, which the coder moves: a row for each codebook."""
     edges = np.empty((2, _N_EDGES))
-    edges[0], edges[1] = _ZERO_EDGES
+    edges[0], edges[1] = ZERO_EDGES
     return edges
 
 
@@ -198,8 +198,8 @@ def _cumulative(cell, first, shift, codebook, zero_edge, centre, inverse, table)
         return 0
     if cell > _WINDOW:
         return _ESCAPE
-    edge = _lower_edge((first + cell) << shift, codebook, zero_edge)
-    below = _probability_below((edge - centre) * inverse, table)
+    edge = lower_edge((first + cell) << shift, codebook, zero_edge)
+    below = probability_below((edge - centre) * inverse, table)
     return int(below * (_ESCAPE - 2 * _WINDOW - 1)) + cell + _WINDOW
 
 
@@ -289,7 +289,7 @@ def encode_vectors(indices, shrink, order, table, data):
                 digit = (rest >> n_bits) & ((1 << part) - 1)
                 low, width = _narrow(low, width, digit, 1, np.uint64(part))
                 low, width, position = _shift_out(low, width, data, position)
-            value = float(_value(index, codebook))
+            value = float(value_of(index, codebook))
             state = NEXT_STATE[state, index & 1]
             _move_edge(edges, codebook, number, index, centre, inverse, table)
             _learn(
@@ -387,7 +387,7 @@ def decode_vectors(data, shrink, order, table, values):
                 rest = (rest << part) | np.int64(digit)
             index = rest if place < _ESCAPE else rest - MAX_INDEX
             index = min(max(index, -MAX_INDEX), MAX_INDEX)
-            value = _value(index, codebook)
+            value = value_of(index, codebook)
             values[vector, i] = value
             state = NEXT_STATE[state, index & 1]
             _move_edge(edges, codebook, number, index, centre, inverse, table)

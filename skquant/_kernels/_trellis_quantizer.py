@@ -32,7 +32,7 @@ PARITY = np.array([np.nonzero(NEXT_STATE == s)[1] for s in range(N_STATES)], np.
 TABLE_STEPS = 32  # entries of a table of the distribution for one unit
 TABLE_RANGE = 16
 
-_ZERO_EDGES = (1.0, 0.5)
+ZERO_EDGES = (1.0, 0.5)
 
 _MANTISSA, _ONE = np.int64((1 << 52) - 1), np.int64(1023 << 52)
 
@@ -65,7 +65,7 @@ def student_table(degrees):
 
 
 @njit(cache=True, nogil=True)
-def _value(index, codebook):
+def value_of(index, codebook):
     """Give the integer that an index of a codebook stands for."""
     if codebook == 0 or index == 0:
         return 2 * index
@@ -73,7 +73,7 @@ def _value(index, codebook):
 
 
 @njit(cache=True, nogil=True)
-def _probability_below(z, table):
+def probability_below(z, table):
     """Look the distribution function up."""
     place = min(abs(z) * TABLE_STEPS, 1.0 * TABLE_RANGE * TABLE_STEPS)
     cell = int(place)
@@ -82,7 +82,7 @@ def _probability_below(z, table):
 
 
 @njit(cache=True, nogil=True)
-def _lower_edge(index, codebook, zero_edge):
+def lower_edge(index, codebook, zero_edge):
     """Give where the cell of an index begins, in steps; that of 0 reaches to +-zero_edge."""
     if index == 0 or index == 1:
         return zero_edge if index else -zero_edge
@@ -107,16 +107,16 @@ def _best_of_each_parity(target, centre, scale, table, penalty, cost, choice):
     for codebook in range(2):
         nearest = int(floor((target + codebook) / 2 + 0.5))
         here, other = nearest & 1, 1 - (nearest & 1)
-        edge = _ZERO_EDGES[codebook]
-        below = _probability_below(
-            (_lower_edge(nearest - 1, codebook, edge) - centre) * inverse, table
+        edge = ZERO_EDGES[codebook]
+        below = probability_below(
+            (lower_edge(nearest - 1, codebook, edge) - centre) * inverse, table
         )
         cost[codebook, other] = np.inf
         for index in range(nearest - 1, nearest + 2):
-            above = _probability_below(
-                (_lower_edge(index + 1, codebook, edge) - centre) * inverse, table
+            above = probability_below(
+                (lower_edge(index + 1, codebook, edge) - centre) * inverse, table
             )
-            total = (target - _value(index, codebook)) ** 2 + penalty * _bits(above - below)
+            total = (target - value_of(index, codebook)) ** 2 + penalty * _bits(above - below)
             below = above
             if index == nearest:
                 cost[codebook, here] = total
@@ -185,5 +185,5 @@ def trellis_values(indices, values):
         state = 0
         for i in range(indices.shape[1]):
             index = indices[vector, i]
-            values[vector, i] = _value(index, CODEBOOK[state])
+            values[vector, i] = value_of(index, CODEBOOK[state])
             state = NEXT_STATE[state, index & 1]

@@ -1,7 +1,7 @@
 """Find the cheapest path through a trellis (Viterbi, 1967), many rows side by side.
 
 Arrays are laid out lanes last, a lane a row, so that a row's path never depends on its neighbours.
-`skquant/_trellis_code.py` says what a trellis is.
+`skquant/_codes/_trellis.py` says what a trellis is.
 """
 
 from typing import NamedTuple
