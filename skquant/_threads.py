@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 from joblib import effective_n_jobs
+from sklearn.utils import gen_even_slices
 from threadpoolctl import ThreadpoolController
 
 from ._progress import steps
@@ -46,6 +47,18 @@ def run_in_threads(function, tasks, n_jobs, name="blocks"):
         return list(steps(name, threads.map(function, tasks), len(tasks)))
     finally:
         threads.shutdown(cancel_futures=True)
+
+
+def run_on_shares(function, n, n_jobs):
+    """Call a function with each of n numbers, a share of them in each thread: for short tasks."""
+    if n == 0:
+        return
+
+    def run_share(share):
+        for i in range(share.start, share.stop):
+            function(i)
+
+    run_in_threads(run_share, gen_even_slices(n, min(thread_count(n_jobs), n)), n_jobs)
 
 
 def single_threaded_blas():

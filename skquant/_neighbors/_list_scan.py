@@ -6,7 +6,7 @@ from .._codes._layered import points
 from .._file_format import MappedRows
 from .._kernels._dispatch import find_listed_rows
 from .._kernels._vectors import LANES
-from .._threads import run_in_threads
+from .._threads import run_on_shares
 from ._list_search import choose_visits
 from ._scan import measure
 
@@ -57,7 +57,7 @@ def search_few(lists, queries, k, n_candidates, n_probe, *, metric, n_jobs=None)
             indices[i],
         )  # fmt: skip
 
-    run_in_threads(search_one, range(len(queries)), n_jobs)
+    run_on_shares(search_one, len(queries), n_jobs)
     return distances, indices
 
 

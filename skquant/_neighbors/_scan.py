@@ -6,7 +6,7 @@ from .._codes._layered import REST_FACTOR, points
 from .._kernels._dispatch import find_rows, measure_rows
 from .._kernels._vectors import LANES
 from .._panels import empty_panels
-from .._threads import run_in_threads
+from .._threads import run_on_shares
 from ._search import centre_queries
 from ._slabs import chosen_bits
 
@@ -53,7 +53,7 @@ def search_few(codes, rows, queries, k, n_candidates, *, metric, n_jobs=None):
         owners, centres = np.zeros(len(found), np.int64), (query[None], length[i], *_ONE_CENTRE)
         measure(codec, layout, layers, owners, centres, found, is_product, distances[i], indices[i])
 
-    run_in_threads(search_one, range(len(queries)), n_jobs)
+    run_on_shares(search_one, len(queries), n_jobs)
     distances += offset[:, None]
     return distances, indices
 
