@@ -15,14 +15,18 @@ _NEEDED = {"generic": (), "haswell": _AVX2, "icelake-server": (*_AVX2, *_VNNI)}
 _TOLD = {"icelake-server": ",".join(f"+{name}" for name in ("avx2", *_VNNI))}
 
 
-def _others():
-    features = llvmlite.binding.get_host_cpu_features()
-    for cpu, needed in _NEEDED.items():
-        lacks = not all(features.get(name) for name in needed)
-        yield pytest.param(cpu, marks=pytest.mark.skipif(lacks, reason="not such a machine"))
+def _on(*cpus):
+    """Parametrize a test by those of the machines that this one can stand in for."""
+    features, cases = llvmlite.binding.get_host_cpu_features(), []
+    for cpu in cpus:
+        lacks = not all(features.get(name) for name in _NEEDED[cpu])
+        mark = pytest.mark.skipif(lacks, reason="not such a machine")
+        cases.append(pytest.param(cpu, marks=mark))
+    return pytest.mark.parametrize("cpu", cases)
 
 
-other_machines = pytest.mark.parametrize("cpu", list(_others()))
+other_machines = _on("generic", "haswell")
+machines_with_integers = _on("haswell", "icelake-server")
 
 
 def run_as(cpu, *arguments):

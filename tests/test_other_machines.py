@@ -3,7 +3,7 @@
 import sys
 
 import numpy as np
-from machines import other_machines, run_as
+from machines import machines_with_integers, run_as
 
 from skquant import LatticeQuantizer, QuantizedNearestNeighbors
 
@@ -35,7 +35,7 @@ def compute():
     return found
 
 
-@other_machines
+@machines_with_integers
 def test_every_machine_finds_the_same(cpu, tmp_path):
     run_as(cpu, __file__, str(tmp_path / "found.npz"))
     here, there = compute(), np.load(tmp_path / "found.npz")
