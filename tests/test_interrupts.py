@@ -16,14 +16,22 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="no signals")
 
 def repeat_until_interrupted(call):
     """Call again and again, until a Ctrl-C comes from elsewhere."""
-    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    done = threading.Event()
+
+    def interrupt():
+        # One alone may come where Python can but ignore it, as in a destructor.
+        while not done.wait(0.5):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
     with pytest.raises(KeyboardInterrupt):
-        timer.start()
+        thread.start()
         try:
             while True:
                 call()
         finally:
-            timer.join()
+            done.set()
+            thread.join()
 
 
 @pytest.mark.parametrize("n_jobs", [None, 2])
