@@ -50,6 +50,11 @@ class ShortestPointCode(Value):
         words = np.vstack([np.zeros((1, self.dimension)), points])
         return (self.scales[0] * words).astype(np.float32)
 
+    @property
+    def reach(self):
+        """A bound of decoded coordinates, which a dither moves by at most the covering radius."""
+        return float(np.abs(self.words).max() + self.scales[0])
+
     @cached_property
     def half_energy(self):
         """‖w‖²/2 of each word w."""

@@ -163,6 +163,10 @@ class EntropyRowCode(Value):
         )  # fmt: skip
         return energy[: len(codes)]
 
+    def peak(self, n_coordinates=None):
+        """Know no bound of coordinates."""
+        return np.inf
+
     def multiply(self, codes, vectors, dither=None):
         """Multiply what rows decode to by vectors: products (n_rows, n_vectors), and ‖u‖²."""
         panels = empty_panels(len(codes), self.n_coordinates)

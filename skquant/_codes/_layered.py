@@ -121,6 +121,10 @@ class LayeredRowCode(Value):
         )  # fmt: skip
         return energy
 
+    def peak(self, n_coordinates=None):
+        """Know no bound of coordinates."""
+        return np.inf
+
     def multiply(self, codes, vectors, dither=None):
         """Multiply what rows decode to by vectors; `RowCode.multiply` explains the arguments."""
         panels = empty_panels(len(codes), self.n_coordinates)

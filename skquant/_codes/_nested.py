@@ -250,9 +250,9 @@ class NestedLatticeCode(Value):
 
     @property
     def reach(self):
-        """The largest norm of a decoded block of an E8 code."""
-        # The cell reaches as far as the covering radius 1; a and the dither, somewhat more.
-        return float(self.scales[-1]) * (self.q + 2)
+        """A bound of decoded coordinates; of an E8 code, of the norm of a decoded block."""
+        # Cells reach as far as the covering radius, at most 1; a and the dither, somewhat more.
+        return float(self.scales[-1]) * (self.q + 2) if self.parameters.lattice >= 0 else np.inf
 
     def decode_shorts(self, codes, first, n_blocks, bit, unit, tiles, energy, dither=None):
         """Decode blocks of an E8 code to multiples of a unit, 16-bit integers in tiles.

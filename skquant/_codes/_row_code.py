@@ -146,6 +146,11 @@ class RowCode:
                 s.code.multiply(apart, s.first, s.n_blocks, s.bit, vectors, products, energy, z)
         return products, energy
 
+    def peak(self, n_coordinates=None):
+        """Bound the first coordinates, or all, of what rows decode to."""
+        stop = self.n_coordinates if n_coordinates is None else n_coordinates
+        return max((s.code.reach for s in self.segments if s.first < stop), default=0.0)
+
     @cached_property
     def short_unit(self):
         """What 16-bit integers stand for so that no stretch of a row has more than SHORT_NORM.

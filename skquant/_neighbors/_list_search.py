@@ -28,7 +28,8 @@ from .._kernels._visits import FIRST_ROW
 from .._panels import empty_panels
 from .._products._integers import IntegerRows, count_steps
 from .._threads import run_in_threads, single_threaded_blas, thread_count
-from ._search import PANEL_FLOATS, UNIT, scale_and_offset
+from ._estimates import scale_and_offset
+from ._search import PANEL_FLOATS, UNIT
 from ._slabs import SlabRows
 
 _QUERY_FLOATS = 2**20  # distances from centroids that are held at once

@@ -9,7 +9,7 @@ import numpy as np
 from .._codecs._codec import batches
 from .._products._decoded_rows import FloatRows
 from .._threads import run_in_threads, single_threaded_blas
-from ._search import centre_queries, scale_and_offset
+from ._estimates import centre_queries, scale_and_offset
 
 _CHUNK_ROWS = 2**14
 _PANEL_ROWS = 2**10

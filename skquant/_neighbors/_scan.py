@@ -7,7 +7,7 @@ from .._kernels._dispatch import find_rows, measure_rows
 from .._kernels._vectors import LANES
 from .._panels import empty_panels
 from .._threads import run_on_shares
-from ._search import centre_queries
+from ._estimates import centre_queries
 from ._slabs import chosen_bits
 
 FEW_QUERIES = 64  # for which a scan is faster, as benchmarks/few_queries.py has it

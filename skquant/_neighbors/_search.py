@@ -1,15 +1,9 @@
 """Search among compressed rows: panels are decoded, multiplied and reduced to the k nearest.
 
-With x the row, c the centre, r = x - c and u what the row's code words decode to,
-
-    ‖q - x‖² = ‖q - c‖² + ‖r‖² - 2 ⟨q - c, r⟩
-    ⟨q, x⟩ = ⟨q - c, r⟩ + ⟨r, c⟩ + ⟨q, c⟩
-
-where ‖r‖² and ⟨r, c⟩ are row terms and only ⟨q - c, r⟩ ≈ ‖r‖²/⟨r, u⟩ ⟨q - c, u⟩ is estimated,
-without bias. What remains of a panel is an offset and a factor for each row and one matrix product:
-of bytes and 16-bit integers, to which rows and queries are rounded so finely that it adds little to
-the error of the code, or of floats where the machine is no faster with integers. A few queries are
-multiplied with the codes as they are decoded.
+What remains of a panel is an offset and a factor for each row, as `_estimates` gives them, and one
+matrix product: of bytes and 16-bit integers, to which rows and queries are rounded so finely that
+it adds little to the error of the code, or of floats where the machine is no faster with integers.
+For a few queries `_few_queries` tells beforehand which rows are worth it.
 """
 
 import numpy as np
@@ -19,20 +13,22 @@ from .._codecs._codec import batches
 from .._kernels._dispatch import (
     FEW_VECTORS,
     HAS_INTEGERS,
-    centre_rows,
+    LARGEST_NORM,
     gather_rows,
     has_amx,
     search_tiles,
     search_tiles_by_amx,
     update_top_k,
 )
-from .._products._integers import IntegerQueries, IntegerRows, count_bytes
+from .._products._integers import LARGEST_BYTE, IntegerQueries, IntegerRows, count_bytes
 from .._threads import run_in_threads, single_threaded_blas, thread_count
+from ._estimates import centre_queries, scale_and_offset
+from ._few_queries import find_possible_rows
 
 PANEL_FLOATS = 2**19  # a panel and its tiles stay in the cache
-CHUNK_ROWS = 2**14  # whose terms are unpacked at once
+CHUNK_ROWS = 2**14  # that are decoded at once
 UNIT = 2.0**-11  # keeps products of integers as small as those of floats
-_TINY = np.finfo(np.float64).tiny
+_NO_ROW = np.iinfo(np.int64).max
 
 
 def search(codes, queries, k, *, metric, n_jobs=None):
@@ -58,22 +54,17 @@ def search(codes, queries, k, *, metric, n_jobs=None):
     indices : int64 ndarray of shape (n_queries, k)
         Rows; of equal distances the smallest first.
     """
-    are_few = len(queries) <= FEW_VECTORS
-    distances, indices, offset = search_part(
-        codes, queries, k, metric=metric, are_few=are_few, n_jobs=n_jobs
-    )
+    distances, indices, offset = search_part(codes, queries, k, metric=metric, n_jobs=n_jobs)
     return distances + offset[:, None], indices
 
 
-def search_part(codes, queries, k, *, metric, are_few, n_jobs=None):
+def search_part(codes, queries, k, *, metric, n_jobs=None):
     """Search some of the rows, so that what was found in several parts can be joined.
 
     Parameters
     ----------
     codes, queries, k, metric, n_jobs
         As `search` takes them.
-    are_few : bool
-        Whether to multiply queries with the codes as they are decoded; at most FEW_VECTORS.
 
     Returns
     -------
@@ -84,11 +75,10 @@ def search_part(codes, queries, k, *, metric, are_few, n_jobs=None):
         The query's own part, the same for all rows.
     """
     coordinates, length, query_offset = centre_queries(codes._codec, queries, metric)
-    if are_few:
-        search_rows, prepared = _search_rows_for_few, (coordinates, length)
-    else:
-        use = _FloatQueries if not HAS_INTEGERS else _IntegerQueries
-        search_rows, prepared = _search_rows, use(codes._codec.row_code, coordinates, length)
+    use, row_code = _IntegerQueries if HAS_INTEGERS else _FloatQueries, codes._codec.row_code
+    prepared = use(row_code, coordinates, length)
+    can_choose = len(queries) <= FEW_VECTORS and np.isfinite(row_code.peak())
+    search_rows = _search_possible_rows if can_choose else _search_rows
 
     def search_slice(rows):
         return search_rows(codes, prepared, rows, k, metric)
@@ -101,16 +91,6 @@ def search_part(codes, queries, k, *, metric, are_few, n_jobs=None):
     order = np.lexsort((indices, distances), axis=1)[:, :k]
     distances = np.take_along_axis(distances, order, axis=1)
     return distances, np.take_along_axis(indices, order, axis=1), query_offset
-
-
-def centre_queries(codec, queries, metric):
-    """Give unit queries in the codes' coordinates, their lengths, and their part of distances."""
-    energy, centre_product = np.empty(len(queries)), np.empty(len(queries))
-    centre_rows(queries, codec.mean, np.zeros(len(queries)), energy, centre_product)
-    length = np.sqrt(energy)
-    coordinates = codec.to_coordinates(queries, codec.mean, 1 / np.maximum(length, _TINY))
-    offset = energy if metric == "sqeuclidean" else -centre_product - codec.centre_norm**2
-    return coordinates, length, offset
 
 
 def _search_rows(codes, queries, rows, k, metric):
@@ -127,23 +107,18 @@ def _search_rows(codes, queries, rows, k, metric):
     return distances, indices
 
 
-def _search_rows_for_few(codes, queries, rows, k, metric):
-    """Do what `_search_rows` does for at most FEW_VECTORS queries, without keeping decoded rows."""
-    (coordinates, length), codec = queries, codes._codec
-    distances, indices = _empty_heaps(len(length), k)
-    for first in range(rows.start, rows.stop, CHUNK_ROWS):
-        packed = codes._rows[first : min(first + CHUNK_ROWS, rows.stop)]
-        products, energy = codec.row_code.multiply(packed, coordinates, codec.dither)
-        scale, offset = scale_and_offset(codec.unpack_terms(packed), np.sqrt(energy), metric)
-        products = np.ascontiguousarray((products * scale[:, None]).T, np.float32)
-        update_top_k(products, length, offset, first, distances, indices)
-    return distances, indices
+def _search_possible_rows(codes, queries, rows, k, metric):
+    """Do what `_search_rows` does, but first leave out rows that none of a few queries can find."""
+    possible = find_possible_rows(codes, queries, rows, k, metric)
+    every = slice(0, len(possible))
+    distances, indices = _search_rows(codes[possible], queries, every, k, metric)
+    return distances, np.append(possible, _NO_ROW)[np.minimum(indices, len(possible))]
 
 
 def _empty_heaps(n_queries, k):
     """Make heaps of distances and indices that any row enters."""
     distances = np.full((n_queries, k), np.inf)
-    return distances, np.full((n_queries, k), np.iinfo(np.int64).max)
+    return distances, np.full((n_queries, k), _NO_ROW)
 
 
 class _FloatQueries:
@@ -155,6 +130,10 @@ class _FloatQueries:
     def __init__(self, row_code, coordinates, length):
         self.coordinates = coordinates
         self.length = length
+
+    def bound_errors(self, norm):
+        """Bound what rounding changes products by: not at all."""
+        return 0 * norm
 
     def searcher(self):
         """Make a function that takes a panel of rows into heaps."""
@@ -188,8 +167,22 @@ class _IntegerQueries:
         self.n_coordinates = coordinates.shape[1]
         self.panel_rows = max(64, PANEL_FLOATS // self.n_coordinates // 64 * 64)
         self.n_bytes = count_bytes(row_code)
+        self.peak = row_code.peak(self.n_bytes)
         self.integers = IntegerQueries.round(coordinates, self.n_bytes)
+        self.coordinates = coordinates
         self.length = length
+
+    def bound_errors(self, norm):
+        """Bound what rounding changes products by, with rows of norms of shape (n_rows, 1).
+
+        Queries are rounded to q + e and rows to u + f, which changes a product by
+        ⟨e, u⟩ + ⟨q + e, f⟩, at most ‖e‖ ‖u‖ + ‖q + e‖₁ max |f|.
+        """
+        units = self.integers.units[:, None]
+        rounded = np.rint(self.coordinates / units) * units
+        row_units = np.maximum(self.peak / LARGEST_BYTE, norm / LARGEST_NORM)
+        error = np.linalg.norm(rounded - self.coordinates, axis=1)
+        return error * norm + np.abs(rounded).sum(axis=1) * row_units / 2
 
     def searcher(self):
         """Make a function that takes a panel of rows into heaps."""
@@ -219,11 +212,3 @@ class _IntegerQueries:
             )
 
         return take
-
-
-def scale_and_offset(terms, decoded_norm, metric):
-    """Give what turns products with code words into distances."""
-    factor = terms.unbiased_factor(decoded_norm)
-    if metric == "sqeuclidean":
-        return -2 * factor, terms.norm**2
-    return -factor, -terms.centre_product

@@ -11,7 +11,7 @@ from .._kernels._vectors import LANES
 from .._panels import aligned_empty, empty_panels
 from .._threads import run_in_threads, single_threaded_blas
 from ..quantized_matrix import QuantizedMatrix
-from ._search import scale_and_offset
+from ._estimates import scale_and_offset
 
 _BLOCK_ROWS = 2**12
 _LARGEST = 1e37

@@ -9,7 +9,6 @@ from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import Estimator
-from .._kernels._dispatch import FEW_VECTORS
 from .._lattice_quantizer import LatticeQuantizer
 from .._neighbors._base import resolve_n_neighbors
 from .._neighbors._metric import SEARCHED_AS, as_floats, as_searched, in_units
@@ -204,8 +203,7 @@ class DistributedNearestNeighbors(Estimator):
                 f"n_samples_fit = {self.n_samples_fit_}, n_samples = {len(queries)}"
             )
         search = self._search_chunks if dask.is_dask_collection(X) else self._search_batches
-        # How parts are searched is decided by the whole call, as on one machine.
-        distances, indices = search(queries, k, len(queries) <= FEW_VECTORS)
+        distances, indices = search(queries, k)
         return (distances, indices) if return_distance else indices
 
     def _take_rows(self, X, reset):
@@ -226,27 +224,27 @@ class DistributedNearestNeighbors(Estimator):
             rows = rows.map_blocks(as_searched, metric, np.float32, dtype=np.float32)
         return rows
 
-    def _search_batches(self, queries, k, are_few):
+    def _search_batches(self, queries, k):
         """Search for queries that are in memory, so many at a time that they are soon sent."""
         batches = gen_batches(len(queries), max(1, _QUERY_FLOATS // queries.shape[1]))
-        found = [self._plan_search(queries[batch], k, are_few).compute() for batch in batches]
+        found = [self._plan_search(queries[batch], k).compute() for batch in batches]
         return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
 
-    def _search_chunks(self, queries, k, are_few):
+    def _search_chunks(self, queries, k):
         """Plan the search for queries that are in Dask, a chunk a chunk."""
         distances, indices = [], []
         for chunk, n_queries in chunks_of(queries):
-            found = dask.delayed(self._plan_search(chunk, k, are_few), nout=2)
+            found = dask.delayed(self._plan_search(chunk, k), nout=2)
             distances.append(da.from_delayed(found[0], (n_queries, k), np.float64))
             indices.append(da.from_delayed(found[1], (n_queries, k), np.int64))
         return da.concatenate(distances), da.concatenate(indices)
 
-    def _plan_search(self, queries, k, are_few):
+    def _plan_search(self, queries, k):
         """Plan to send queries to all shards, and to merge what they find in a tree."""
         metric, first, found = self.effective_metric_, 0, []
         queries = dask.delayed(_as_queries)(queries, metric)
         for shard, n_rows in zip(self.codes_.to_delayed(), self.codes_.lengths, strict=True):
-            how = {"metric": SEARCHED_AS[metric], "are_few": are_few}
+            how = {"metric": SEARCHED_AS[metric]}
             found.append(dask.delayed(_search_shard)(shard, queries, min(k, n_rows), first, **how))
             first += n_rows
         while len(found) > 1:
