@@ -19,7 +19,8 @@ Which kernel serves which call::
 
 A learned rotation takes `_panel_products.multiply_panels` in place of ``rotate``.
 For few vectors products go without tiles: ``_e8.multiply_e8_runs`` reads the blocks of a row one
-after the other, ``multiply_...blocks`` the same block of many rows.
+after the other, ``multiply_...blocks`` the same block of many rows, ``_codebook.multiply_words``
+tables. A search for few queries leaves out rows by such products before it decodes the others.
 
 *Panels* hold 32 rows side by side each, (n_panels, n_coordinates, 32), and kernels work on as many
 at once, in the vectors of `_vectors`, `_lanes`, `_memory` and `_registers`: one source for every
@@ -29,12 +30,11 @@ products of these, products take floats and BLAS, and search `_top_k.update_top_
 it has a matrix unit (`_amx`), `_tiles.search_tiles_by_amx` finds the same by that. In inverted
 lists `_tiles.search_lists` takes the place of `search_tiles`, and `_visits` plans and prepares what
 it needs. For few queries `_coarse_scan` scans the coarse layer of layered codes, in all rows or in
-lists, by tables of bytes (`_look_up`) and keeps those of `_least_scores`, and `_coarse`, which
-encodes and decodes that layer, measures the rows that look best. `_e8` is the decoder of all E8
+lists, by tables of bytes (`_look_up`), and keeps the rows that look best (`_least_scores`);
+`_coarse`, which encodes and decodes that layer, measures these. `_e8` is the decoder of all E8
 codes up to four bits an entry and `_e8_encoder` their encoder, in 16-bit integers; `_nested` does
 every code. `_isa` is the one place that asks what the machine can do, and `_dispatch` the one that
-chooses by it; the rest of the package
-imports from there.
+chooses by it; the rest of the package imports from there.
 
 Kernels are compiled at the first call, and what a user waits for is mostly Numba's own work on
 functions and statements. What has no branches on values is therefore *traced* (`_traced`): Python

@@ -120,6 +120,7 @@ def _sum_entries(tables, start, slabs, slab):
 
 @inlined
 def _score_rows(sums, terms, inverse):
+    """Turn sums of entries into scores, of which none is infinite."""
     offset = from_bits(bits(terms) << 16)
     return least(terms * cast(sums, np.float32) + offset * inverse, splat(LARGEST))
 

@@ -294,6 +294,7 @@ def _to_slabs(words):
 
 
 def _to_slab_terms(terms):
+    """Lay the terms of rows out beside their slabs; there are zeros for rows that there are not."""
     n_slabs = -(-len(terms) // SLAB_ROWS)
     slab_terms = aligned_empty((n_slabs, 2, LANES), np.float32)
     slab_terms.ravel()[: len(terms)] = terms
@@ -302,6 +303,7 @@ def _to_slab_terms(terms):
 
 
 def _aligned_copy(array):
+    """Copy an array to where a line of the cache starts."""
     aligned = aligned_empty(array.shape, array.dtype)
     aligned[:] = array
     return aligned
