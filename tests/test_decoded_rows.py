@@ -9,7 +9,12 @@ from reference import to_panels
 
 from skquant import LatticeQuantizer
 from skquant._codes._row_code import LEAST_BLOCKS, SHORT_NORM, spend_bits
-from skquant._kernels._dispatch import HAS_INTEGERS, multiply_tiles
+from skquant._kernels._dispatch import (
+    HAS_INTEGERS,
+    has_amx,
+    multiply_tiles,
+    multiply_tiles_by_amx,
+)
 from skquant._kernels._dot import dot_shorts
 from skquant._kernels._lanes import fold, pair, total, unfold
 from skquant._kernels._memory import load, load_run, store
@@ -27,6 +32,7 @@ from skquant._products._decoded_rows import (
 from skquant.lattices import LATTICES
 
 WIDE = 8 * LEAST_BLOCKS
+PRODUCTS = [multiply_tiles, multiply_tiles_by_amx] if has_amx() else [multiply_tiles]
 
 
 def gaussian(n_rows, n_coordinates, seed=0):
@@ -114,19 +120,51 @@ def test_neighbouring_words_are_read_from_bytes():
     st.sampled_from([1, 2, 7, STRETCH, STRETCH + 1, 3 * STRETCH - 2]),
     st.integers(0, 2**32 - 1),
 )
-def test_products_of_tiles_are_exact(n_left, n_right, n_coordinates, seed):
+@pytest.mark.parametrize("multiply", PRODUCTS)
+def test_products_of_tiles_are_exact(multiply, n_left, n_right, n_coordinates, seed):
     rng = np.random.default_rng(seed)
     left = rng.integers(-50, 51, (n_left, n_coordinates))
     right = rng.integers(-50, 51, (n_right, n_coordinates))
     tiles = tiles_of(left), tiles_of(right)
     factors = [2.0 ** rng.integers(-3, 4, len(t) * LANES).astype(np.float32) for t in tiles]
     products = np.ones((len(factors[0]), len(factors[1])), np.float32)
-    multiply_tiles(tiles[0], factors[0], tiles[1], factors[1], products)
+    multiply(tiles[0], factors[0], tiles[1], factors[1], products)
     expected = 1 + np.outer(factors[0][:n_left], factors[1][:n_right]) * (left @ right.T)
     np.testing.assert_array_equal(products[:n_left, :n_right], expected)
     rest = products.copy()
     rest[:n_left, :n_right] = 1
     assert (rest == 1).all()
+
+
+@pytest.mark.skipif(not has_amx(), reason="needs a matrix unit")
+@given(
+    st.integers(1, 4 * LANES),
+    st.sampled_from([1, 2, 3, 63, 64, 66, 1030]),
+    st.sampled_from([30, 300, 2000, 32639]),
+    st.integers(0, 2**32 - 1),
+)
+def test_products_of_integers_of_two_bytes(n_rows, n_coordinates, largest, seed):
+    rng = np.random.default_rng(seed)
+    left = rng.integers(-largest, largest + 1, (n_rows, n_coordinates))
+    right = rng.choice([-32639, -128, -1, 0, 127, 128, 255, 256, 32639], (40, n_coordinates))
+    tiles = tiles_of(left), tiles_of(right)
+    ones = [np.ones(len(t) * LANES, np.float32) for t in tiles]
+    products = np.zeros((len(ones[0]), len(ones[1])), np.float32)
+    multiply_tiles_by_amx(tiles[0], ones[0], tiles[1], ones[1], products)
+    expected = left @ right.T
+    size = np.abs(left) @ np.abs(right.T)
+    assert np.all(np.abs(products[:n_rows, :40] - expected) <= 4e-7 * size)
+
+
+@pytest.mark.skipif(not has_amx(), reason="needs a matrix unit")
+def test_large_products_take_the_matrix_unit(monkeypatch):
+    rows = [lay_out(to_panels(gaussian(400, 300, seed)), 400, ShortRows) for seed in range(2)]
+    factor = np.linspace(0.5, 2, 400)
+    large = multiply_rows(rows[0], factor, rows[1], factor, np.float32)
+    monkeypatch.setattr(decoded_rows, "has_amx", lambda: False)
+    small = multiply_rows(rows[0], factor, rows[1], factor, np.float32)
+    assert not np.array_equal(large, small)  # sums of other stretches round otherwise
+    np.testing.assert_allclose(large, small, atol=1e-3 * np.abs(small).std())
 
 
 @pytest.mark.parametrize("kind", [FloatRows, ShortRows])

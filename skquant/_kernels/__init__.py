@@ -27,7 +27,8 @@ at once, in the vectors of `_vectors`, `_lanes`, `_memory` and `_registers`: one
 machine, without branches on data.
 *Tiles* are panels rounded to bytes and 16-bit integers (`_dot`); where the machine has no fast
 products of these, products take floats and BLAS, and search `_top_k.update_top_k` besides. Where
-it has a matrix unit (`_amx`), `_tiles.search_tiles_by_amx` finds the same by that. In inverted
+it has a matrix unit (`_amx`), `_tiles.search_tiles_by_amx` finds the same by that, and large
+products take `_amx_products`. In inverted
 lists `_tiles.search_lists` takes the place of `search_tiles`, and `_visits` plans and prepares what
 it needs. For few queries `_coarse_scan` scans the coarse layer of layered codes, in all rows or in
 lists, by tables of bytes (`_look_up`), and keeps the rows that look best (`_least_scores`);

@@ -133,3 +133,47 @@ def store_sums(typing_context, products, part):
         return context.get_dummy_value()
 
     return types.void(products, types.intp), emit
+
+
+@intrinsic
+def turn_to_lines(typing_context, tiles, tile, step, lines, line):
+    """Lay AMX_STEPS steps of the rows of a tile out in LANES lines, a row after the other."""
+
+    def emit(context, builder, signature, arguments):
+        values, tile, step, line_values, line = arguments
+        zero, words = ir.Constant(ir.IntType(64), 0), ir.VectorType(ir.IntType(32), AMX_STEPS)
+        pointer = ir.PointerType(words)
+        start = _place(context, builder, tiles, values, tile, step, zero)
+        into = _place(context, builder, lines, line_values, line, zero)
+        for half in range(0, LANES, AMX_STEPS):
+            places = [4 * (LANES * nth + half) for nth in range(AMX_STEPS)]
+            places = [builder.bitcast(_beyond(builder, start, place), pointer) for place in places]
+            for nth, row in enumerate(_transpose(builder, [_load(builder, p) for p in places])):
+                place = _beyond(builder, into, (half + nth) * _LINE_BYTES)
+                builder.store(row, builder.bitcast(place, pointer)).align = 4
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.void(tiles, index, index, lines, index), emit
+
+
+def _load(builder, pointer):
+    loaded = builder.load(pointer)
+    loaded.align = 4
+    return loaded
+
+
+def _transpose(builder, rows):
+    """Transpose a square of numbers, in each step the halves of smaller squares."""
+    n = len(rows)
+    for size in (2**i for i in range(n.bit_length() - 1)):
+        low = [j if not j & size else n + (j ^ size) for j in range(n)]
+        high = [j ^ size if not j & size else n + j for j in range(n)]
+        rows = [
+            builder.shuffle_vector(
+                rows[i & ~size], rows[i | size],
+                ir.Constant(ir.VectorType(ir.IntType(32), n), high if i & size else low),
+            )
+            for i in range(n)
+        ]  # fmt: skip
+    return rows

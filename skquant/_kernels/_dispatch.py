@@ -5,6 +5,7 @@ those of floats, and of which.
 """
 
 from ._amx import AMX_QUERIES, AMX_STEPS
+from ._amx_products import multiply_tiles_by_amx
 from ._coarse import BLOCK, CENTRE, GROUP, decode_coarse, encode_coarse, measure_rows
 from ._coarse_scan import SLAB_ROWS, find_listed_rows, find_rows
 from ._codebook import MOST_WORDS, decode_words, encode_words, multiply_words
@@ -71,6 +72,7 @@ __all__ = [
     "multiply_e8_runs",
     "multiply_panels",
     "multiply_tiles",
+    "multiply_tiles_by_amx",
     "multiply_words",
     "pack_terms",
     "rank_lists",

@@ -7,13 +7,21 @@ finest codes take floats.
 
 import numpy as np
 
-from .._kernels._dispatch import HAS_INTEGERS, gather_rows, multiply_tiles, round_rows
+from .._kernels._dispatch import (
+    HAS_INTEGERS,
+    gather_rows,
+    has_amx,
+    multiply_tiles,
+    multiply_tiles_by_amx,
+    round_rows,
+)
 from .._kernels._tile_products import STEPS_AT_ONCE
 from .._kernels._vectors import LANES
 from .._panels import aligned_empty
 
 FINEST_FOR_SHORTS = 4e-5  # least distortion of coordinates of unit variance
 LARGEST_FACTOR = 1e15  # whose products single precision can hold
+MANY_PRODUCTS = 2**17  # for which it pays to cut integers into bytes
 STRETCH = 2 * STEPS_AT_ONCE  # coordinates whose products are summed as integers
 
 
@@ -124,7 +132,9 @@ class ShortRows:
         """Multiply all rows by all others, both scaled: float32 (n_rows, n_others)."""
         factors = self._scale(factor), others._scale(factor_of_others)
         products = np.zeros(tuple(map(len, factors)), np.float32)
-        multiply_tiles(self._tiles, factors[0], others._tiles, factors[1], products)
+        by_amx = products.size >= MANY_PRODUCTS and has_amx()
+        multiply = multiply_tiles_by_amx if by_amx else multiply_tiles
+        multiply(self._tiles, factors[0], others._tiles, factors[1], products)
         return products[: len(self), : len(others)]
 
     def _scale(self, factor):
