@@ -12,6 +12,7 @@ from skquant import LatticeQuantizer
 from skquant._kernels._dispatch import (
     BYTE_OFFSET,
     HAS_BYTES,
+    LARGEST_BYTE,
     LARGEST_NORM,
     QUERIES,
     has_amx,
@@ -62,7 +63,7 @@ def integers_of_queries(queries, n_coordinates, n_bytes):
 def test_dots_are_exact_at_the_ends_of_the_range(in_bytes):
     rng = np.random.default_rng(0)
     if in_bytes:
-        ends, kind = [-127, 0, 127], np.int8
+        ends, kind = [-LARGEST_BYTE, 0, LARGEST_BYTE], np.int8
         rows = rng.choice(ends, (LANES, 4))
         stored = (rows + BYTE_OFFSET).astype(np.uint8)
     else:
@@ -99,8 +100,8 @@ def test_rounded_rows_are_as_near_as_their_units(share, n_rows, n_coordinates, s
     in_bytes, in_shorts = np.split(integers, [n_bytes], axis=1)
     peak = np.abs(in_bytes).max(axis=1, initial=0)
     norm = np.linalg.norm(in_shorts.astype(float), axis=1)
-    assert (peak <= 127).all() and (norm < LARGEST_NORM + n_coordinates).all()
-    assert ((peak == 127) | (norm > LARGEST_NORM - n_coordinates))[1:].all()
+    assert (peak <= LARGEST_BYTE).all() and (norm < LARGEST_NORM + n_coordinates).all()
+    assert ((peak == LARGEST_BYTE) | (norm > LARGEST_NORM - n_coordinates))[1:].all()
 
 
 @shares

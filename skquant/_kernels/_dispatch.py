@@ -9,7 +9,7 @@ from ._amx_products import multiply_tiles_by_amx
 from ._coarse import BLOCK, CENTRE, GROUP, decode_coarse, encode_coarse, measure_rows
 from ._coarse_scan import SLAB_ROWS, find_listed_rows, find_rows
 from ._codebook import MOST_WORDS, decode_words, encode_words, multiply_words
-from ._dot import BYTE_OFFSET, HAS_BYTES, LARGEST_NORM, QUERIES
+from ._dot import BYTE_OFFSET, HAS_BYTES, LARGEST_BYTE, LARGEST_NORM, QUERIES
 from ._e8 import decode_e8_blocks, decode_e8_shorts, multiply_e8_blocks, multiply_e8_runs
 from ._e8_encoder import encode_e8_blocks
 from ._hadamard import rotate, rotate_back
@@ -51,6 +51,7 @@ __all__ = [
     "FEW_VECTORS",
     "HAS_BYTES",
     "HAS_INTEGERS",
+    "LARGEST_BYTE",
     "LARGEST_NORM",
     "MOST_WORDS",
     "QUERIES",

@@ -1,8 +1,8 @@
 """Products of small integers, four bytes to a lane: the instructions that differ between machines.
 
 A lane of 32 bits holds four bytes or two 16-bit integers of a row, and meets the same number of a
-query. Bytes take AVX-512 VNNI, AVX-VNNI or the dot product of AArch64; elsewhere only 16-bit
-integers serve.
+query. Bytes take AVX-512 VNNI, AVX-VNNI or the dot product of AArch64, and smaller ones what AVX2
+has, which adds two products up in 16 bits; elsewhere only 16-bit integers serve.
 """
 
 from llvmlite import ir
@@ -15,8 +15,12 @@ from ._vectors import LANES, Vector, in_parts, to_vector
 _VNNI = VECTOR_BITS == 512 and "avx512vnni" in FEATURES
 _VNNI_256 = VECTOR_BITS == 256 and "avxvnni" in FEATURES
 _DOTPROD = ARCHITECTURE == "aarch64" and "dotprod" in FEATURES
-HAS_BYTES = _VNNI or _VNNI_256 or _DOTPROD
-BYTE_OFFSET = 128 if IS_X86 else 0  # the instructions of x86 take the bytes of rows without sign
+_PAIRS = IS_X86 and VECTOR_BITS >= 256 and not (_VNNI or _VNNI_256)
+HAS_BYTES = _VNNI or _VNNI_256 or _DOTPROD or _PAIRS
+# Two products of bytes, each of up to 180 without sign and 90 with it, add up in 16 bits.
+LARGEST_BYTE = 90 if _PAIRS else 127
+# The instructions of x86 take the bytes of rows without sign.
+BYTE_OFFSET = (LARGEST_BYTE if _PAIRS else 128) if IS_X86 else 0
 # The norm of 16-bit integers: their products stay below 2^30, and their upper bytes below 128.
 LARGEST_NORM = 32512
 # As many queries as leave sums of all lanes in registers.
@@ -27,6 +31,10 @@ def _dot_bytes(builder, sums, row, query):
     if _DOTPROD:
         name = "llvm.aarch64.neon.sdot.v4i32.v16i8"
         return in_parts(builder, name, row, query, sums=sums, bits=8)
+    if _PAIRS:
+        name = {512: "avx512.pmaddubs.w.512", 256: "avx2.pmadd.ub.sw"}[VECTOR_BITS]
+        pairs = in_parts(builder, "llvm.x86." + name, row, query, bits=8, gives=16)
+        return _dot_shorts(builder, sums, pairs, ir.Constant(row.type, [1 << 16 | 1] * LANES))
     if HAS_BYTES:
         return in_parts(builder, f"llvm.x86.avx512.vpdpbusd.{VECTOR_BITS}", row, query, sums=sums)
     # No machine without such an instruction has bytes, but its kernels have to compile, and code

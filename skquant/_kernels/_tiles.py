@@ -19,7 +19,7 @@ from ._amx import (
     end_tiles,
     store_sums,
 )
-from ._dot import BYTE_OFFSET, LARGEST_NORM, QUERIES, dot_bytes, dot_shorts
+from ._dot import BYTE_OFFSET, LARGEST_BYTE, LARGEST_NORM, QUERIES, dot_bytes, dot_shorts
 from ._lanes import lane_bits
 from ._memory import load, store
 from ._registers import registers
@@ -55,7 +55,7 @@ def _choose_units(panels, panel, n_bytes, stretch):
             value = load(panels, (panel, i, 0))
             energy = energy + value * value
         largest = most(energy, largest)
-    return most(peak / np.float32(127), root(largest) / np.float32(LARGEST_NORM))
+    return most(peak / np.float32(LARGEST_BYTE), root(largest) / np.float32(LARGEST_NORM))
 
 
 @inlined
@@ -78,8 +78,8 @@ def _store_halves(panels, tile, n_bytes, scale, tiles, step, n_steps):
 def round_rows(panels, n_bytes, stretch, in_halves, tiles, units):
     """Round rows to bytes and 16-bit integers, as finely as both allow.
 
-    The largest byte of a row is at most 127, and the norm of a stretch of its 16-bit integers at
-    most LARGEST_NORM: no product with a stretch of at most that norm exceeds 32 bits.
+    The largest byte of a row is at most LARGEST_BYTE, and the norm of a stretch of its 16-bit
+    integers at most LARGEST_NORM: no product with a stretch of at most that norm exceeds 32 bits.
 
     Parameters
     ----------

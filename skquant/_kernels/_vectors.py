@@ -163,24 +163,28 @@ def _flip(builder, dtype, a, b):
     return builder.bitcast(builder.xor(builder.bitcast(a, integer), flipped), a.type)
 
 
-def in_parts(builder, name, *operands, sums=None, bits=None):
+def in_parts(builder, name, *operands, sums=None, bits=None, gives=None):
     """Call an instruction of the target on as many lanes at a time as it takes.
 
-    It gives vectors like the operands. It takes these as integers of some bits, after `sums`.
+    It gives vectors like the operands. It takes these as integers of some bits, after `sums`, and
+    gives some of other bits if so told.
     """
     whole = operands[0].type
     size = VECTOR_BITS // whole.element.width
     result = ir.VectorType(whole.element, size)
-    taken = result if bits is None else ir.VectorType(ir.IntType(bits), VECTOR_BITS // bits)
+    taken, given = (
+        result if n is None else ir.VectorType(ir.IntType(n), VECTOR_BITS // n)
+        for n in (bits, gives)
+    )
     kinds = [taken] * len(operands)
     if sums is not None:
         kinds, operands = [result, *kinds], [sums, *operands]
-    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, kinds), name)
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(given, kinds), name)
     parts = zip(*(split(builder, operand, size) for operand in operands), strict=True)
     found = []
     for part in parts:
         taken = [builder.bitcast(vector, kind) for vector, kind in zip(part, kinds, strict=True)]
-        found.append(builder.call(function, taken))
+        found.append(builder.bitcast(builder.call(function, taken), result))
     return join(builder, found)
 
 

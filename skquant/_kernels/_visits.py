@@ -8,7 +8,7 @@ it whole blocks.
 import numpy as np
 from numba import njit
 
-from ._dot import BYTE_OFFSET, LARGEST_NORM, QUERIES
+from ._dot import BYTE_OFFSET, LARGEST_BYTE, LARGEST_NORM, QUERIES
 from ._memory import copy_bytes
 from ._tiles import FIRST_BLOCK, FIRST_TILE, N_BLOCKS, N_ROWS
 from ._vectors import LANES
@@ -343,7 +343,9 @@ def round_visits(queries, centroids, query_of, base_of, pieces, n_bytes,
                 difference[i] = queries[query, i] - centroids[each, i]
             largest, _, norm = _measure(difference, n_bytes)
             size = max(
-                largest / np.float32(127), norm / np.float32(LARGEST_NORM), np.float32(1e-30)
+                largest / np.float32(LARGEST_BYTE),
+                norm / np.float32(LARGEST_NORM),
+                np.float32(1e-30),
             )
             scale = np.float32(1) / size
             for i in range(n_coordinates):

@@ -13,6 +13,7 @@ from .._codecs._codec import batches
 from .._kernels._dispatch import (
     FEW_VECTORS,
     HAS_INTEGERS,
+    LARGEST_BYTE,
     LARGEST_NORM,
     gather_rows,
     has_amx,
@@ -20,7 +21,7 @@ from .._kernels._dispatch import (
     search_tiles_by_amx,
     update_top_k,
 )
-from .._products._integers import LARGEST_BYTE, IntegerQueries, IntegerRows, count_bytes
+from .._products._integers import IntegerQueries, IntegerRows, count_bytes
 from .._threads import run_in_threads, single_threaded_blas, thread_count
 from ._estimates import centre_queries, scale_and_offset
 from ._few_queries import find_possible_rows

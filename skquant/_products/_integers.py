@@ -16,26 +16,28 @@ from .._kernels._dispatch import (
     AMX_STEPS,
     BYTE_OFFSET,
     HAS_BYTES,
+    LARGEST_BYTE,
     LARGEST_NORM,
     QUERIES,
     round_rows,
 )
 from .._kernels._vectors import LANES
 
-LARGEST_BYTE = 127
 MOST_COORDINATES = 2**15  # of which the sums of products of bytes stay below 2^30
-ADDED = 0.002  # most that bytes add to the error of a code, over its square root
+# Most that bytes add to the error of a code, over its square root. Where they are coarser, nothing
+# but they beats floats by much.
+ADDED = 0.002 if LARGEST_BYTE == 127 else 0.0032
 
 
 def count_bytes(row_code):
     """Count the coordinates, the first of a row, for which bytes are fine enough.
 
-    A unit of 1/127 of the largest of them, m, adds the error m²/(127² 12) to each, and to that of
-    the query as well. Products see of it the share f of the energy that the bytes have of queries
-    that are like rows. Recall falls like the square root of the error, D: what is added costs as
-    much of it everywhere where it is in proportion to √D. That bounds m² f. The coordinates are
-    taken for Gaussian, and m for what a coordinate exceeds in every other row; of coordinates that
-    are alike all become bytes or none.
+    A unit of 1/b of the largest of them, m, with LARGEST_BYTE for b, adds the error m²/(12 b²) to
+    each, and to that of the query as well. Products see of it the share f of the energy that the
+    bytes have of queries that are like rows. Recall falls like the square root of the error, D:
+    what is added costs as much of it everywhere where it is in proportion to √D. That bounds m² f.
+    The coordinates are taken for Gaussian, and m for what a coordinate exceeds in every other row;
+    of coordinates that are alike all become bytes or none.
     """
     spreads = row_code.spreads
     if not HAS_BYTES or len(spreads) > MOST_COORDINATES:
