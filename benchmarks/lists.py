@@ -7,7 +7,7 @@ are those that the process kept a processor busy, the least of the rounds. "byte
 held, codec and centroids included, for each row; "lists" what the centroids and the codec come to;
 "build" learns, trains and compresses. The table has each method at the fewest visited lists for
 recall .9, or with the best recall that it reaches; "one, ms" is the median of queries that come
-one by one, and "one, recall" what these find, which with a coarse layer is a little less.
+one by one, and "one, recall" what these find.
 
     python benchmarks/lists.py
     python benchmarks/lists.py --data words --rows 100000 --lists 600

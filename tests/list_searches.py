@@ -9,13 +9,13 @@ from skquant._panels import empty_panels, take_rows
 N_LISTS = 12
 
 
-def clustered_rows():
+def clustered_rows(n_queries=40):
     """Rows around centres away from the origin, and queries."""
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((20, 1, 24)) * 0.7 + 1
     X = (centres + rng.standard_normal((20, 32, 24))).reshape(-1, 24)
     X = rng.permutation(X).astype(np.float32)
-    return X[:600], X[600:]
+    return X[:-n_queries], X[-n_queries:]
 
 
 def make(X, *, n_lists=N_LISTS, n_probe=N_LISTS, bits=4, **parameters):

@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from list_searches import N_LISTS, estimates, make, visited
+from list_searches import N_LISTS, clustered_rows, estimates, make, visited
 from searches import METRICS
 from sklearn.datasets import load_digits
 from sklearn.utils import gen_batches
@@ -20,18 +20,15 @@ from skquant import (
 from skquant._codes._layered import points
 from skquant._kernels._coarse_scan import fill_tables
 from skquant._kernels._dispatch import find_listed_rows
+from skquant._neighbors import _list_scan, _rows
+from skquant._neighbors._rows import DECODED_A_CANDIDATE, scan_is_faster
 from skquant._neighbors._scan import FEW_QUERIES
 from skquant._neighbors._slabs import SlabRows
 
 
 @pytest.fixture(scope="module")
 def data():
-    """Rows around centres away from the origin, and queries."""
-    rng = np.random.default_rng(0)
-    centres = rng.standard_normal((20, 1, 24)) * 0.7 + 1
-    X = (centres + rng.standard_normal((20, 32, 24))).reshape(-1, 24)
-    X = rng.permutation(X).astype(np.float32)
-    return X[: 640 - FEW_QUERIES], X[640 - FEW_QUERIES :]
+    return clustered_rows(FEW_QUERIES)
 
 
 def layered(X, **parameters):
@@ -138,6 +135,23 @@ def test_results_depend_on_nothing_else(data, metric):
     for i in (0, 1):
         np.testing.assert_array_equal(np.concatenate([p[i] for p in parts]), expected[i])
         np.testing.assert_array_equal(threaded[i], expected[i])
+
+
+def test_many_queries_scan_while_they_have_few_candidates(data, monkeypatch):
+    X, queries = data
+    search = layered(X, n_probe=3, n_candidates=10)
+    many = np.vstack([queries] * 3)
+    assert len(many) > FEW_QUERIES
+    by_codes = search.kneighbors(many)
+    assert len(X) < DECODED_A_CANDIDATE * 10 * len(many)
+    monkeypatch.setattr(_rows, "DECODED_A_CANDIDATE", len(X) / (10 * len(many)))
+    monkeypatch.setattr(_list_scan, "QUERY_FLOATS", 30 * search.lists_.n_lists)
+    expected = search.kneighbors(queries[:5])
+    found = search.kneighbors(many)
+    assert not np.array_equal(found[1], by_codes[1])
+    for i in (0, 1):
+        np.testing.assert_array_equal(found[i][:5], expected[i])
+    assert not scan_is_faster(search.lists_, len(many) + 1, 10, 3)
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_results_depend_on_nothing_else(data, metric, monkeypatch):
     parts = [search.kneighbors(queries[b]) for b in gen_batches(len(queries), 7)]
     threaded = search.set_params(n_jobs=3).kneighbors(queries)
     monkeypatch.setattr(_list_search, "PANEL_FLOATS", 1)  # a tile at a time
-    monkeypatch.setattr(_list_search, "_QUERY_FLOATS", 1)
+    monkeypatch.setattr(_list_search, "QUERY_FLOATS", 1)
     tiny = search.kneighbors(queries)
     for i in (0, 1):
         np.testing.assert_array_equal(np.concatenate([p[i] for p in parts]), expected[i])

@@ -30,7 +30,7 @@ products of these, products take floats and BLAS, and search `_top_k.update_top_
 it has a matrix unit (`_amx`), `_tiles.search_tiles_by_amx` finds the same by that, and large
 products take `_amx_products`. In inverted
 lists `_tiles.search_lists` takes the place of `search_tiles`, and `_visits` plans and prepares what
-it needs. For few queries `_coarse_scan` scans the coarse layer of layered codes, in all rows or in
+it needs. Query by query, `_coarse_scan` scans the coarse layer of layered codes, in all rows or in
 lists, by tables of bytes (`_look_up`), and keeps the rows that look best (`_least_scores`);
 `_coarse`, which encodes and decodes that layer, measures these. `_e8` is the decoder of all E8
 codes up to four bits an entry and `_e8_encoder` their encoder, in 16-bit integers; `_nested` does

@@ -10,7 +10,13 @@ from .._sklearn_compat import Interval, follow_sparse_interface, validate_data
 from ._list_search import count_scanned
 from ._metric import SEARCHED_AS, as_floats, as_searched, in_units
 from ._rescore import rerank
-from ._rows import row_indices, search_among, search_few_among, without_own
+from ._rows import (
+    row_indices,
+    scan_is_faster,
+    search_among,
+    search_few_among,
+    without_own,
+)
 from ._scan import FEW_QUERIES
 from ._training_rows import TrainingRowsMixin
 
@@ -169,14 +175,14 @@ class QuantizedNeighborsMixin(TrainingRowsMixin):
         if finer is not None:
             n_found = min(int(np.ceil(self.rescore * n_neighbors)), n_rows)
         how = {"metric": SEARCHED_AS[metric], "n_jobs": self.n_jobs}
-        if self._has_coarse_layer() and len(queries) <= FEW_QUERIES:
-            count = min(max(self.n_candidates, n_found), n_rows)
+        n_probe, count = self._n_probe, min(max(self.n_candidates or 0, n_found), n_rows)
+        if self._has_coarse_layer() and scan_is_faster(self._held, len(queries), count, n_probe):
             distances, indices = search_few_among(
-                self._held, rows, queries, n_found, count, n_probe=self._n_probe, **how
+                self._held, rows, queries, n_found, count, n_probe=n_probe, **how
             )
         else:
             distances, indices = search_among(
-                self._held, rows, queries, n_found, n_probe=self._n_probe, **how
+                self._held, rows, queries, n_found, n_probe=n_probe, **how
             )
         if finer is not None:
             distances, indices = rerank(finer, queries, indices, n_neighbors, metric, self.n_jobs)

@@ -1,13 +1,14 @@
-"""Search for few queries in lists: a scan of the coarse layer, and a look at its best rows."""
+"""Search in lists query by query: a scan of the coarse layer, and a look at its best rows."""
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 from .._codes._layered import points
 from .._file_format import MappedRows
 from .._kernels._dispatch import find_listed_rows
 from .._kernels._vectors import LANES
 from .._threads import run_on_shares
-from ._list_search import choose_visits
+from ._list_search import QUERY_FLOATS, choose_visits
 from ._scan import measure
 
 
@@ -38,27 +39,37 @@ def search_few(lists, queries, k, n_candidates, n_probe, *, metric, n_jobs=None)
     indices : int64 ndarray of shape (n_queries, k)
         Numbers of rows; of equal distances the smallest first.
     """
-    coder, codec = lists.coder, lists.coder.codec
-    centred = coder.partition.centred(queries)
-    found, base, n_wanted = choose_visits(lists, centred, k, n_probe, metric)
-    coordinates, layout = codec.to_coordinates(centred), codec.terms.for_kernels(1.0)
     # Of queries too large for single precision nothing is found, as in `_list_search`.
     distances = np.full((len(queries), k), np.inf)
     indices = np.full((len(queries), k), np.iinfo(np.int64).max)
+    for some in gen_batches(len(queries), max(1, QUERY_FLOATS // lists.n_lists)):
+        centred = lists.coder.partition.centred(queries[some])
+        plan = choose_visits(lists, centred, k, n_probe, metric)
+        is_product = metric == "inner_product"
+        _search_batch(
+            lists, centred, plan, n_candidates, is_product, n_jobs, distances[some], indices[some]
+        )
+    return distances, indices
+
+
+def _search_batch(lists, queries, plan, n_candidates, is_product, n_jobs, distances, indices):
+    """Search for some queries at a time, to which `choose_visits` has given their lists."""
+    (found, base, n_wanted), coder = plan, lists.coder
+    coordinates, layout = coder.codec.to_coordinates(queries), coder.codec.terms.for_kernels(1.0)
 
     def search_one(i):
         visits, own_base = found[i, : n_wanted[i]], base[i, : n_wanted[i]]
         rows, *layers, owners, vectors, length = find_candidates(
             lists, coordinates[i], visits, own_base, n_candidates
         )
+        centres = vectors, length, own_base, coder.centre_norms[visits]
+        numbers = lists.numbers[rows].astype(np.int64)
         measure(
-            codec, layout, layers, owners, (vectors, length, own_base, coder.centre_norms[visits]),
-            lists.numbers[rows].astype(np.int64), metric == "inner_product", distances[i],
+            coder.codec, layout, layers, owners, centres, numbers, is_product, distances[i],
             indices[i],
         )  # fmt: skip
 
     run_on_shares(search_one, len(queries), n_jobs)
-    return distances, indices
 
 
 def find_candidates(lists, query, visits, base, count):

@@ -32,7 +32,7 @@ from ._estimates import scale_and_offset
 from ._search import PANEL_FLOATS, UNIT
 from ._slabs import SlabRows
 
-_QUERY_FLOATS = 2**20  # distances from centroids that are held at once
+QUERY_FLOATS = 2**20  # distances from centroids that are held at once
 
 
 def choose_visits(lists, queries, k, n_probe, metric):
@@ -76,7 +76,7 @@ def plan_visits(lists, queries, k, n_probe, metric):
         As `sort_visits` gives them.
     """
     n_lists = lists.n_lists
-    at_once = max(1, _QUERY_FLOATS // n_lists)
+    at_once = max(1, QUERY_FLOATS // n_lists)
     parts = [
         choose_visits(lists, queries[start : start + at_once], k, n_probe, metric)
         for start in range(0, len(queries), at_once)

@@ -7,9 +7,11 @@ from ..quantized_matrix import QuantizedMatrix
 from . import _list_scan, _list_search, _scan
 from ._lists import InvertedLists
 from ._radius_search import search_within
+from ._scan import FEW_QUERIES
 from ._search import search
 from ._slabs import concatenate_apart, lies_apart, take_matrix
 
+DECODED_A_CANDIDATE = 4  # rows that take the time of one, as benchmarks/few_queries.py has it
 _SUBSET_ROWS = 2**18  # selected rows are copied, so many at a time
 
 
@@ -180,8 +182,22 @@ def search_among(held, rows, queries, k, *, n_probe, metric, n_jobs):
     return distances, indices
 
 
+def scan_is_faster(held, n_queries, n_candidates, n_probe):
+    """Tell whether to scan a coarse layer for each query, or to decode rows for all of them.
+
+    For many queries what counts is how many rows are decoded at most: all that are visited, or the
+    candidates of each query.
+    """
+    if n_queries <= FEW_QUERIES:
+        return True
+    if not isinstance(held, InvertedLists):
+        return False
+    n_visited = len(held) * min(1, n_queries * n_probe / held.n_lists)
+    return DECODED_A_CANDIDATE * n_queries * n_candidates <= n_visited
+
+
 def search_few_among(held, rows, queries, k, n_candidates, *, n_probe, metric, n_jobs):
-    """Find the k nearest of some of the rows with a coarse layer, for few queries.
+    """Find the k nearest of some of the rows by scans of their coarse layer.
 
     Parameters
     ----------

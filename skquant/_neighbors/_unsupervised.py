@@ -60,7 +60,8 @@ class QuantizedNearestNeighbors(QuantizedNeighborsMixin, RadiusNeighborsMixin, E
         The layer takes 1.5 bits per feature and 4 bytes a row on top of what `bits` pays for; the
         other bits are spent on what it leaves over, so that all distances become finer. None makes
         codes without such a layer and measures all rows. With `n_lists`, it is the rows of the
-        visited lists that are scanned or measured.
+        visited lists that are scanned or measured; queries are few as long as these lists hold
+        several times as many rows as all queries have candidates.
     random_state : int, RandomState instance or None, default=None
         The randomness of the quantizer, unless a given one has a `random_state` of its own; an int
         gives the same codes in every fit.
