@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 from joblib import effective_n_jobs
-from sklearn.utils import gen_even_slices
 from threadpoolctl import ThreadpoolController
 
 from ._progress import steps
@@ -51,14 +50,13 @@ def run_in_threads(function, tasks, n_jobs, name="blocks"):
 
 def run_on_shares(function, n, n_jobs):
     """Call a function with each of n numbers, a share of them in each thread: for short tasks."""
-    if n == 0:
-        return
+    n_shares = min(thread_count(n_jobs), n)
 
-    def run_share(share):
-        for i in range(share.start, share.stop):
+    def run_share(first):
+        for i in range(first, n, n_shares):
             function(i)
 
-    run_in_threads(run_share, gen_even_slices(n, min(thread_count(n_jobs), n)), n_jobs)
+    run_in_threads(run_share, range(n_shares), n_jobs)
 
 
 def single_threaded_blas():
