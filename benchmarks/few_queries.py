@@ -2,9 +2,8 @@
 
 For each number of rows, the milliseconds of calls with so many queries, by the scan and by whole
 codes; the least of a few runs, one thread. `FEW_QUERIES` of skquant/_neighbors/_scan.py is where
-both take about as long for the smallest searches that take notable time. With lists, it is the rows
-in visited lists for each candidate of all queries that tell; `DECODED_A_CANDIDATE` of
-skquant/_neighbors/_rows.py is about the number for which both take as long.
+both take about as long for the smallest searches that take notable time. For lists the estimate
+stands beside the times that skquant/_neighbors/_rows.py chooses by.
 
     python benchmarks/few_queries.py
 """
@@ -27,7 +26,7 @@ def compare(search, queries):
     """Give the milliseconds of a call by the scan and by whole codes."""
     times = []
     for few in (len(queries), -1):
-        with patch.multiple(_rows, FEW_QUERIES=few, DECODED_A_CANDIDATE=1e9):
+        with patch.multiple(_rows, FEW_QUERIES=few, COST_OF_CANDIDATE=1e9):
             search.kneighbors(queries)
             times.append(1e3 * min(timed(search.kneighbors, queries)[1] for _ in range(RUNS)))
     return "{:6.1f} scan, {:6.1f} whole codes".format(*times)
@@ -45,10 +44,10 @@ def main():
         search = QuantizedNearestNeighbors(10, n_lists=N_LISTS, **parameters).fit(X)
         for n_probe in N_PROBES:
             for n in MANY:
-                visited = min(1, n * n_probe / N_LISTS) * len(X)
                 times = compare(search.set_params(n_probe=n_probe), queries[:n])
-                share = visited / (n * N_CANDIDATES)
-                print(f"{n_probe:3} lists, {n:3} queries, {share:4.1f} a candidate: {times}")
+                scans = _rows.scan_is_faster(search.lists_, n, N_CANDIDATES, n_probe)
+                chosen = "scan" if scans else "whole codes"
+                print(f"{n_probe:3} lists, {n:3} queries: {times}, estimated {chosen}")
 
 
 if __name__ == "__main__":

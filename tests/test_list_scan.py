@@ -21,7 +21,7 @@ from skquant._codes._layered import points
 from skquant._kernels._coarse_scan import fill_tables
 from skquant._kernels._dispatch import find_listed_rows
 from skquant._neighbors import _list_scan, _rows
-from skquant._neighbors._rows import DECODED_A_CANDIDATE, scan_is_faster
+from skquant._neighbors._rows import scan_is_faster
 from skquant._neighbors._scan import FEW_QUERIES
 from skquant._neighbors._slabs import SlabRows
 
@@ -143,8 +143,8 @@ def test_many_queries_scan_while_they_have_few_candidates(data, monkeypatch):
     many = np.vstack([queries] * 3)
     assert len(many) > FEW_QUERIES
     by_codes = search.kneighbors(many)
-    assert len(X) < DECODED_A_CANDIDATE * 10 * len(many)
-    monkeypatch.setattr(_rows, "DECODED_A_CANDIDATE", len(X) / (10 * len(many)))
+    monkeypatch.setattr(_rows, "COST_OF_SCANNED", 0)
+    monkeypatch.setattr(_rows, "COST_OF_CANDIDATE", len(X) / (10 * len(many)))
     monkeypatch.setattr(_list_scan, "QUERY_FLOATS", 30 * search.lists_.n_lists)
     expected = search.kneighbors(queries[:5])
     found = search.kneighbors(many)

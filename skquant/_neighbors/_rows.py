@@ -11,7 +11,7 @@ from ._scan import FEW_QUERIES
 from ._search import search
 from ._slabs import concatenate_apart, lies_apart, take_matrix
 
-DECODED_A_CANDIDATE = 4  # rows that take the time of one, as benchmarks/few_queries.py has it
+COST_OF_CANDIDATE, COST_OF_SCANNED = 2.5, 0.05  # over that of a row; see benchmarks/few_queries.py
 _SUBSET_ROWS = 2**18  # selected rows are copied, so many at a time
 
 
@@ -185,15 +185,15 @@ def search_among(held, rows, queries, k, *, n_probe, metric, n_jobs):
 def scan_is_faster(held, n_queries, n_candidates, n_probe):
     """Tell whether to scan a coarse layer for each query, or to decode rows for all of them.
 
-    For many queries what counts is how many rows are decoded at most: all that are visited, or the
-    candidates of each query.
+    In lists, many queries decode what they visit together, and scans measure candidates of each.
     """
     if n_queries <= FEW_QUERIES:
         return True
     if not isinstance(held, InvertedLists):
         return False
-    n_visited = len(held) * min(1, n_queries * n_probe / held.n_lists)
-    return DECODED_A_CANDIDATE * n_queries * n_candidates <= n_visited
+    n_scanned = len(held) * min(1, n_probe / held.n_lists)
+    scan = COST_OF_CANDIDATE * n_candidates + COST_OF_SCANNED * n_scanned
+    return n_queries * scan <= min(len(held), n_queries * n_scanned)
 
 
 def search_few_among(held, rows, queries, k, n_candidates, *, n_probe, metric, n_jobs):
