@@ -18,7 +18,7 @@ from sklearn.datasets import make_blobs
 from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import KNeighborsClassifier
 
-from skquant import LatticeQuantizer, QuantizedKNeighborsClassifier
+from skquant import LatticeQuantizer, QuantizedKNeighborsClassifier, QuantizedNearestNeighbors
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,34 @@ def test_cosine_does_not_overflow_narrow_dtypes():
     halves = (X.astype(np.float16) * 500).astype(np.float16)
     knn.fit(halves, y)
     np.testing.assert_allclose(estimated_distances(knn, halves), expected, atol=0.03)
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-160, 1e160, 1e300])
+def test_cosine_does_not_depend_on_size(size):
+    X = np.random.default_rng(0).standard_normal((200, 8))
+    search = QuantizedNearestNeighbors(metric="cosine", random_state=0)
+    expected = search.fit(X).kneighbors(X[:9])
+    found = search.fit(size * X).kneighbors(size * X[:9])
+    np.testing.assert_array_equal(found[1], expected[1])
+    np.testing.assert_allclose(found[0], expected[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"n_candidates": 50}, {"n_lists": 5}])
+@pytest.mark.parametrize("metric", ["euclidean", "inner_product"])
+@pytest.mark.parametrize("n_queries", [1, 70])
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
+def test_queries_that_are_too_large(parameters, metric, n_queries):
+    X = np.random.default_rng(0).standard_normal((200, 8))
+    search = QuantizedNearestNeighbors(metric=metric, random_state=0, **parameters).fit(X)
+    for size in (1e160, 1e300):
+        with pytest.raises(ValueError, match="X has (queries too large|rows farther than)"):
+            search.kneighbors(np.repeat(size * X[:1], n_queries, axis=0))
+
+
+def test_rows_that_are_too_large_for_lists():
+    X = np.random.default_rng(0).standard_normal((200, 8)) * 1e25
+    with pytest.raises(ValueError, match="X has rows farther than"):
+        QuantizedNearestNeighbors(n_lists=5).fit(X)
 
 
 @pytest.mark.parametrize("metric", METRICS)

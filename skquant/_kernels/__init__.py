@@ -26,16 +26,15 @@ tables. A search for few queries leaves out rows by such products before it deco
 at once, in the vectors of `_vectors`, `_lanes`, `_memory` and `_registers`: one source for every
 machine, without branches on data.
 *Tiles* are panels rounded to bytes and 16-bit integers (`_dot`); where the machine has no fast
-products of these, products take floats and BLAS, and search `_top_k.update_top_k` besides. Where
-it has a matrix unit (`_amx`), `_tiles.search_tiles_by_amx` finds the same by that, and large
-products take `_amx_products`. In inverted
-lists `_tiles.search_lists` takes the place of `search_tiles`, and `_visits` plans and prepares what
-it needs. Query by query, `_coarse_scan` scans the coarse layer of layered codes, in all rows or in
-lists, by tables of bytes (`_look_up`), and keeps the rows that look best (`_least_scores`);
-`_coarse`, which encodes and decodes that layer, measures these. `_e8` is the decoder of all E8
-codes up to four bits an entry and `_e8_encoder` their encoder, in 16-bit integers; `_nested` does
-every code. `_isa` is the one place that asks what the machine can do, and `_dispatch` the one that
-chooses by it; the rest of the package imports from there.
+products of these, products take floats and BLAS, and search `_top_k.update_top_k` besides. Where it
+has a matrix unit (`_amx`), `_tiles.search_tiles_by_amx` finds the same by that, and large products
+take `_amx_products`. In inverted lists `_tiles.search_lists` takes the place of `search_tiles`, and
+`_visits` plans and prepares what it needs. Query by query, `_coarse_scan` scans the coarse layer of
+layered codes, in all rows or in lists, by tables of bytes (`_look_up`), and keeps the rows that
+look best (`_least_scores`); `_coarse`, which encodes and decodes that layer, measures these. `_e8`
+is the decoder of all E8 codes up to four bits an entry and `_e8_encoder` their encoder, in 16-bit
+integers; `_nested` does every code. `_isa` is the one place that asks what the machine can do, and
+`_dispatch` the one that chooses by it; the rest of the package imports from there.
 
 Kernels are compiled at the first call, and what a user waits for is mostly Numba's own work on
 functions and statements. What has no branches on values is therefore *traced* (`_traced`): Python

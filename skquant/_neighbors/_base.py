@@ -184,6 +184,11 @@ class QuantizedNeighborsMixin(TrainingRowsMixin):
             distances, indices = search_among(
                 self._held, rows, queries, n_found, n_probe=n_probe, **how
             )
+        if not np.isfinite(distances).all():
+            raise ValueError(
+                "X has queries too large to be compared: distances from them overflow. Scale them "
+                "and the training rows down."
+            )
         if finer is not None:
             distances, indices = rerank(finer, queries, indices, n_neighbors, metric, self.n_jobs)
         return in_units(distances, metric), indices

@@ -39,9 +39,7 @@ def search_few(lists, queries, k, n_candidates, n_probe, *, metric, n_jobs=None)
     indices : int64 ndarray of shape (n_queries, k)
         Numbers of rows; of equal distances the smallest first.
     """
-    # Of queries too large for single precision nothing is found, as in `_list_search`.
-    distances = np.full((len(queries), k), np.inf)
-    indices = np.full((len(queries), k), np.iinfo(np.int64).max)
+    distances, indices = np.empty((len(queries), k)), np.empty((len(queries), k), np.int64)
     for some in gen_batches(len(queries), max(1, QUERY_FLOATS // lists.n_lists)):
         centred = lists.coder.partition.centred(queries[some])
         plan = choose_visits(lists, centred, k, n_probe, metric)

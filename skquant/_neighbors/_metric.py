@@ -94,6 +94,9 @@ def unit_rows(X, dtype):
     for rows in gen_batches(len(X), max(1, _BLOCK_FLOATS // X.shape[1])):
         # The squares of float16 or int8 would overflow, and the order is that of the sums.
         block = np.asarray(X[rows], np.float64, order="C")
+        largest = np.abs(block).max(axis=1, keepdims=True, initial=0.0)
+        if largest.max(initial=0.0) > 1e150 or (largest[largest > 0] < 1e-150).any():
+            block = np.ldexp(block, -np.frexp(largest)[1])  # whose squares are no extremes
         lengths = np.linalg.norm(block, axis=1, keepdims=True)
         unit[rows] = block / np.where(lengths == 0, 1, lengths)
     return unit

@@ -23,6 +23,7 @@ _EPOCHS = 3
 MOST_SPREAD = 256  # lists whose first centroids are chosen far apart, which takes its time
 PANEL_ROWS = 256  # always as many at once, since what BLAS rounds to depends on it
 _SAME = 2.0**-16  # of the largest coordinate of a row
+LARGEST_NORM = 1.8e19
 _BLOCK_FLOATS = 2**20
 _SAMPLE_FLOATS = 2**24  # 64 MB
 
@@ -51,8 +52,21 @@ class Partition(Value):
         return self.centroids + self.origin
 
     def centred(self, rows):
-        """Give rows less the origin, float32."""
-        return (rows - self.origin).astype(np.float32)
+        """Give rows less the origin, float32.
+
+        Raises
+        ------
+        ValueError
+            If products of them would overflow.
+        """
+        centred = rows - self.origin
+        squares = np.einsum("ij,ij->i", centred, centred)
+        if squares.max(initial=0.0) > LARGEST_NORM**2:
+            raise ValueError(
+                f"X has rows farther than {LARGEST_NORM:g} from the centre of the lists, which is "
+                "too far for products in single precision. Scale X down."
+            )
+        return centred.astype(np.float32)
 
     def assign(self, rows):
         """Find the list of each row.
