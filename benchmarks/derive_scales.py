@@ -8,6 +8,7 @@ lower convex hull of (bits, distortion) are left out, since mixing their neighbo
     python benchmarks/derive_scales.py E8 24 32   # only print what these come to
     python benchmarks/derive_scales.py distortion # keep the codes, measure how much they err
     python benchmarks/derive_scales.py coarse     # print the constants of _codes/_layered.py
+    python benchmarks/derive_scales.py layers     # derive the hierarchical codes alone
 """
 
 import json
@@ -16,8 +17,10 @@ from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
+from scipy.optimize import minimize_scalar
 from scipy.spatial import cKDTree
 
+from skquant._codes._hierarchical import MOST_LAYERS, HierarchicalCode
 from skquant._codes._layered import CENTRE, REST_FACTOR, SCALE, points
 from skquant._codes._nested import fill_block
 from skquant._codes._scales import (
@@ -105,12 +108,44 @@ def derive_coarse_layer():
     print(f"{both:.1%} above the least of both layers, {alone:.1%} above that of the coarse one")
 
 
+def derive_layers(lattice, n_layers, n_blocks=10_000):
+    """Derive scale and distortion of a hierarchical code."""
+    block, radius = fill_block(lattice), lattice.covolume ** (1 / lattice.dimension)
+    sample = gaussian_blocks(n_blocks, block.dimension)
+
+    def make(logarithm):
+        scale = np.exp(logarithm) / radius / 2**n_layers
+        return HierarchicalCode(block, np.array([scale]), n_layers, np.nan)
+
+    result = minimize_scalar(
+        lambda logarithm: simulate_distortion(make(logarithm), *sample),
+        bounds=(np.log(2.5), np.log(12)), method="bounded", options={"maxiter": 25, "xatol": 2e-3},
+    )  # fmt: skip
+    check = gaussian_blocks(SETTINGS["check_blocks"], block.dimension)
+    best = make(result.x)
+    return [float(f"{v:.5g}") for v in (best.scales[0], simulate_distortion(best, *check))]
+
+
+def derive_all_layers():
+    """Derive the hierarchical codes of all lattices and write them."""
+    shipped = json.loads(TARGET.read_text(encoding="utf-8"))
+    shipped["hierarchical"] = {}
+    for lattice in LATTICES.values():
+        numbers = range(1, MOST_LAYERS + 1)
+        rows = Parallel(n_jobs=2)(delayed(derive_layers)(lattice, n) for n in numbers)
+        shipped["hierarchical"][lattice.name] = rows
+        print(lattice.name, "done", flush=True)
+    TARGET.write_text(json.dumps(shipped, indent=1) + "\n", encoding="utf-8")
+
+
 def main(names):
     """Derive all codes, or print those asked for."""
     if names == ["distortion"]:
         measure_distortions()
     elif names == ["coarse"]:
         derive_coarse_layer()
+    elif names == ["layers"]:
+        derive_all_layers()
     elif names:
         lattice = LATTICES[names[0]]
         for bits in map(int, names[1:]):
@@ -138,7 +173,8 @@ def derive_all():
         "columns": ["nesting ratio", "scales", "first scale", "last scale", "distortion"],
         "keys": "bits of a block of eight coordinates",
     }
-    body = json.dumps({**note, "codes": codes}, indent=1)
+    shipped = json.loads(TARGET.read_text(encoding="utf-8"))
+    body = json.dumps({**shipped, **note, "codes": codes}, indent=1)
     TARGET.write_text(body + "\n", encoding="utf-8")
 
 

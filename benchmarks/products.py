@@ -31,6 +31,7 @@ TERM_BITS = 16
 RATES = (0.25, 0.5, 0.75, 1, 2, 3, 4)
 CODES = [("entropy", name) for name in ("Trellis", "Leech", "E8", "D4", "A2", "Z")]
 FIXED_RATES = (1, *(bits + TERM_BITS / N_FEATURES for bits in (2.25, 3.25, 4.25)))
+LAYER_RATES = [bits + TERM_BITS / N_FEATURES for bits in (1, 2, 3, 4)]
 FIGURE = ROOT / "docs" / "images" / "products.svg"
 MARKERS = {"Lloyd-Max": "s", "NestQuant": "D", "hierarchical": "^"}
 
@@ -59,6 +60,7 @@ def errors(n_rows):
     A, B = np.split(gaussian(2 * n_rows, N_FEATURES), 2)
     runs = [(*code, rate) for code in CODES for rate in RATES]
     runs += [("fixed", "E8", rate) for rate in FIXED_RATES]
+    runs += [("hierarchical", "E8", rate) for rate in LAYER_RATES]
     columns = [("lattice", ""), ("coding", ""), ("R", ".4g"), ("D", ".4g")]
     columns += [("error/Γ(R)", ".3f"), ("predicted/error", ".2f")]
     columns += [("compress, MB/s", ".0f"), ("toarray, GB/s", ".2f")]
@@ -71,12 +73,12 @@ def plot(rows, published, path):
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     for lattice, coding in dict.fromkeys(row[:2] for row in rows):
         points = np.array([row[2:5:2] for row in rows if row[:2] == (lattice, coding)])
-        axes.plot(*points.T, ".:" if coding == "fixed" else ".-", label=f"{lattice}, {coding}")
+        axes.plot(*points.T, ".-" if coding == "entropy" else ".:", label=f"{lattice}, {coding}")
     for name, marker in MARKERS.items():
         points = [
             (bits, (2 * d - d**2) / gamma(bits)) for code, bits, d in published if code == name
         ]
-        axes.plot(*np.transpose(points), marker, color="0.5", label=name)
+        axes.plot(*np.transpose(points), marker, color="0.5", label=f"{name}, published")
     axes.axhline(1, color="k", label="least possible, Γ(R)")
     axes.set(
         xlabel="R, bits per entry, row terms included", ylabel="error of the product over Γ(R)"
@@ -90,11 +92,15 @@ def plot(rows, published, path):
 def speeds(repeats):
     """Time products at 4 bits."""
     A = gaussian(16384, 4096)
-    quantizer = LatticeQuantizer(4, center=False, random_state=0).fit(A[:64])
-    A_q, few, others = quantizer.compress(A), slice(2048), slice(2048, 4096)
+    A_q, layers = (
+        LatticeQuantizer(4, coding=coding, center=False, random_state=0).fit(A[:64]).compress(A)
+        for coding in ("fixed", "hierarchical")
+    )
+    few, others = slice(2048), slice(2048, 4096)
     v, M = gaussian(1, 4096)[0], gaussian(4096, 256)
     pairs = [
         ("A @ v, 16384 x 4096", partial(np.matmul, A, v), partial(A_q.__matmul__, v)),
+        ('A @ v, coding="hierarchical"', partial(np.matmul, A, v), partial(layers.__matmul__, v)),
         ("A @ M, M 4096 x 256", partial(np.matmul, A, M), partial(A_q.__matmul__, M)),
         ("A @ B.T, 2048 x 4096 each", partial(np.matmul, A[few], A[others].T),
          partial(A_q[few].__matmul__, A_q[others].T)),

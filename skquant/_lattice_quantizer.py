@@ -49,8 +49,11 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, Estimator):
         the memory of a matrix. "auto" learns where that lowers the squared error of held-out rows
         by a twentieth or more, and else takes "hadamard". None does not rotate: the codes then fit
         only data whose coordinates are alike already.
-    coding : {"fixed", "entropy"}, default="fixed"
+    coding : {"fixed", "hierarchical", "entropy"}, default="fixed"
         "fixed" gives every block of every row its own fixed bits and is fast to search.
+        "hierarchical" [3]_ takes a byte of each eight features for every bit, up to 8 bits, and two
+        bytes for a row: products with a few vectors come from tables, several times as fast, for an
+        error two fifths larger at 4 bits, a sixth at 3 and 2 % below.
         "entropy" codes all points of the lattice by their probability into rows of a fixed size:
         nearer to the bound, and slower.
     center : {"features", "rows", False}, default="features"
@@ -97,6 +100,8 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, Estimator):
        arXiv:2410.13780, 2024.
     .. [2] S. Savkin et al., "NestQuant: Nested Lattice Quantization for Matrix Products and LLMs",
        arXiv:2502.09720, 2025.
+    .. [3] I. Kaplan and O. Ordentlich, "High-Rate Nested-Lattice Quantized Matrix Multiplication
+       with Small Lookup Tables", arXiv:2505.13164, 2025.
 
     Examples
     --------
@@ -117,7 +122,7 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, Estimator):
         "bits": [Interval(Real, 0, None, closed="neither")],
         "lattice": [StrOptions(set(LATTICES) | set(TRELLIS_CODES)), HasMethods("closest_point")],
         "rotation": [StrOptions({"hadamard", "orthogonal", "pca", "auto"}), None],
-        "coding": [StrOptions({"fixed", "entropy"})],
+        "coding": [StrOptions({"fixed", "hierarchical", "entropy"})],
         "center": [StrOptions({"features", "rows"}), "boolean"],
         "objective": [StrOptions({"reconstruction", "product"})],
         "output": [StrOptions({"dequantized", "codes"})],
@@ -199,10 +204,16 @@ class LatticeQuantizer(OneToOneFeatureMixin, TransformerMixin, Estimator):
         return fit_codec(X, rotation=self.rotation, **settings)
 
     def _choose_lattice(self):
-        if self.coding == "fixed":
+        if self.coding != "entropy":
             if self.lattice in ("Leech", "Trellis"):
                 raise ValueError(f'lattice={self.lattice!r} needs coding="entropy".')
-            return get_lattice(self.lattice)
+            lattice = get_lattice(self.lattice)
+            if self.coding == "hierarchical" and lattice not in LATTICES.values():
+                raise ValueError(
+                    f'coding="hierarchical" is for lattices of the package, {sorted(LATTICES)}; '
+                    f"got {self.lattice!r}."
+                )
+            return lattice
         if self.lattice not in TRELLIS_CODES:
             raise ValueError(
                 f'coding="entropy" is for lattices of the package, {sorted(TRELLIS_CODES)}; '

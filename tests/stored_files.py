@@ -39,6 +39,7 @@ COMPRESSORS = {
     "learned": LatticeQuantizer(bits=3, rotation="pca"),
     "entropy": LatticeQuantizer(bits=3, coding="entropy", lattice="Leech"),
     "trellis": LatticeQuantizer(bits=1, coding="entropy", lattice="Trellis"),
+    "hierarchical": LatticeQuantizer(bits=2.5, coding="hierarchical", lattice="D4"),
     "low_rank": LowRankLowPrecisionCompressor(rank=5, bits=6),
     "low_rank_published": LowRankLowPrecisionCompressor(rank=5, bits=6, method="lplr"),
     "low_rank_entropy": LowRankLowPrecisionCompressor(rank=5, coding="entropy"),

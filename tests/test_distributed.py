@@ -69,6 +69,7 @@ def bytes_of(codes, path):
         LatticeQuantizer(bits=2, rotation="pca"),
         LatticeQuantizer(bits=2, rotation="auto", center=False),
         LatticeQuantizer(bits=2, coding="entropy", lattice="Trellis"),
+        LatticeQuantizer(bits=2, coding="hierarchical"),
     ],
     ids=repr,
 )

@@ -25,6 +25,7 @@ QUANTIZERS = [
     LatticeQuantizer(bits=2, rotation="pca"),
     LatticeQuantizer(bits=1.5, rotation="auto", lattice="D4", center="rows"),
     LatticeQuantizer(coding="entropy"),
+    LatticeQuantizer(bits=3, coding="hierarchical", center="rows"),
     LatticeQuantizer(bits=9, lattice="Trellis", coding="entropy", objective="product"),
 ]
 NEIGHBORS = [

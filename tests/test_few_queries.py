@@ -19,6 +19,7 @@ QUANTIZERS = {
     "sparse": LatticeQuantizer(0.5, random_state=0),
     "D4": LatticeQuantizer(3, lattice="D4", random_state=0),
     "entropy": LatticeQuantizer(3, coding="entropy", random_state=0),
+    "hierarchical": LatticeQuantizer(3, coding="hierarchical", random_state=0),
     "pca": LatticeQuantizer(3, rotation="pca", random_state=0),
     "no centre": LatticeQuantizer(2, center=False, random_state=0),
 }

@@ -117,7 +117,15 @@ def test_coarse_layer_follows_the_spread_of_coordinates():
 
 @pytest.mark.parametrize("center", ["features", False])
 @pytest.mark.parametrize(
-    "settings", [{}, {"rotation": "pca"}, {"bits": 0.5}, {"lattice": "D4"}, {"coding": "entropy"}]
+    "settings",
+    [
+        {},
+        {"rotation": "pca"},
+        {"bits": 0.5},
+        {"lattice": "D4"},
+        {"coding": "entropy"},
+        {"coding": "hierarchical"},
+    ],
 )
 def test_layered_rows_come_back_from_a_file(settings, center, tmp_path):
     X = gaussian(300, 24) + 0.5

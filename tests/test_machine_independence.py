@@ -8,6 +8,7 @@ from reference import to_panels
 
 from skquant._codecs._rotation import HadamardRotation
 from skquant._codes._entropy import EntropyRowCode
+from skquant._codes._hierarchical import spend_bits_on_layers
 from skquant._codes._scales import available_bits, code_for
 from skquant.lattices import LATTICES
 
@@ -34,6 +35,30 @@ def digest_of_codes():
             for array in (codes, moments, decoded, energy):
                 digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def digest_of_hierarchical_codes():
+    """Do the same with hierarchical codes, and multiply."""
+    panels = to_panels(np.random.default_rng(0).standard_normal((70, 96), dtype=np.float32))
+    vectors = np.random.default_rng(1).standard_normal((2, 96), dtype=np.float32)
+    digest = sha256()
+    for lattice in LATTICES.values():
+        for bits in (1, 2.5, 6):
+            code = spend_bits_on_layers(lattice, 96, int(96 * bits))
+            codes, decoded = np.zeros((70, code.n_bytes), np.uint8), np.zeros_like(panels)
+            for array in (code.encode(panels, codes), codes, code.decode(codes, decoded), decoded):
+                digest.update(array.tobytes())
+            products, _ = code.multiply(codes, np.rint(4 * vectors))
+            digest.update(np.rint(16 * products).tobytes())
+    return digest.hexdigest()
+
+
+@other_machines
+def test_hierarchical_codes_do_not_depend_on_the_machine(cpu):
+    there = run_as(
+        cpu, "-c", "import test_machine_independence as t; print(t.digest_of_hierarchical_codes())"
+    )
+    assert there.strip() == digest_of_hierarchical_codes()
 
 
 def digest_of_entropy_codes():

@@ -109,6 +109,7 @@ def test_results_depend_on_nothing_else(data, metric, monkeypatch):
         LatticeQuantizer(bits=2, lattice="D4", rotation="orthogonal"),
         LatticeQuantizer(bits=9, rotation=None),
         LatticeQuantizer(bits=3, coding="entropy"),
+        LatticeQuantizer(bits=3, coding="hierarchical"),
         LatticeQuantizer(bits=0.5),
     ],
 )

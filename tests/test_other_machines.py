@@ -31,6 +31,8 @@ def compute():
         distances, indices = search.kneighbors(queries)
         found |= {f"{name}, indices": indices, f"{name}, distances": distances}
     codes = LatticeQuantizer(bits=4, random_state=0).fit(X).compress(X)
+    layers = LatticeQuantizer(bits=4, coding="hierarchical", random_state=0).fit(X).compress(X)
+    found |= {"layers and vector": layers @ queries[0], "layers and few": layers @ queries[:3].T}
     found |= {"vector": codes @ queries[0], "matrix": codes @ queries.T, "codes": codes @ codes.T}
     return found
 

@@ -30,6 +30,7 @@ COMPRESSORS = [
     LatticeQuantizer(bits=1.2, rotation=None),
     LatticeQuantizer(bits=2, rotation="pca"),
     LatticeQuantizer(bits=3, coding="entropy", lattice="Leech"),
+    LatticeQuantizer(bits=3, coding="hierarchical"),
     LatticeQuantizer(bits=1, coding="entropy", lattice="Trellis"),
     LowRankLowPrecisionCompressor(rank=5),
     LowRankLowPrecisionCompressor(rank=5, method="lplr", bits=4),

@@ -23,6 +23,9 @@ from hypothesis import strategies as st
 import skquant
 from skquant import QuantizedMatrix, matmul
 from skquant._codecs._codec import Codec
+from skquant._codes._entropy import EntropyRowCode
+from skquant._codes._hierarchical import HierarchicalRowCode
+from skquant._codes._row_code import RowCode
 from skquant._products import _matmul
 from skquant._products._decoded_rows import FloatRows
 from skquant.lattices import LATTICES
@@ -32,8 +35,10 @@ from skquant.lattices import LATTICES
 def small_panels(monkeypatch):
     """Let even small matrices be worked on in several panels and chunks."""
     monkeypatch.setattr(Codec, "block_rows", lambda self: 64)
-    for name, value in (("PANEL_FLOATS", 1), ("LEFT_FLOATS", 1), ("CHUNK_ROWS", 64)):
-        monkeypatch.setattr(_matmul, name, value)
+    for name in ("PANEL_FLOATS", "LEFT_FLOATS"):
+        monkeypatch.setattr(_matmul, name, 1)
+    for row_code in (RowCode, HierarchicalRowCode, EntropyRowCode):
+        monkeypatch.setattr(row_code, "rows_at_once", 64)
 
 
 # Values

@@ -44,6 +44,7 @@ def exact_among(rows, metric="euclidean"):
         LatticeQuantizer(bits=2, random_state=0),
         LatticeQuantizer(bits=3, center="rows", random_state=0),
         LatticeQuantizer(bits=1, coding="entropy", lattice="D4", random_state=0),
+        LatticeQuantizer(bits=3, coding="hierarchical", random_state=0),
         LowRankLowPrecisionCompressor(rank=8, bits=4, random_state=0),
         LowRankLowPrecisionCompressor(bit_budget=2, coding="entropy", random_state=0),
     ],

@@ -60,6 +60,7 @@ def rewrite(path, alter=lambda header: None, **changes):
         {"rotation": "orthogonal", "center": "rows"},
         {"rotation": "pca", "bits": 2},
         {"coding": "entropy", "lattice": "Leech"},
+        {"coding": "hierarchical", "bits": 2.5},
         {"bits": 0.5, "rotation": None},
     ],
 )

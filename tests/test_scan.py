@@ -186,9 +186,10 @@ def data():
         LatticeQuantizer(bits=2, rotation="pca"),
         LatticeQuantizer(bits=0.4),
         LatticeQuantizer(bits=3, coding="entropy"),
+        LatticeQuantizer(bits=3, coding="hierarchical"),
         LatticeQuantizer(bits=3, lattice="D4", center=False, rotation=None),
     ],
-    ids=["default", "pca", "sparse", "entropy", "no centre"],
+    ids=["default", "pca", "sparse", "entropy", "hierarchical", "no centre"],
 )
 def test_few_queries_find_what_many_find(data, metric, quantizer):
     X, queries = data

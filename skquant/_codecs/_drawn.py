@@ -1,8 +1,11 @@
 """Draw a codec with a random rotation: nothing of it but the centre comes from the rows."""
 
+from functools import partial
+
 import numpy as np
 
 from .._codes._entropy import EntropyRowCode, switching_rate
+from .._codes._hierarchical import spend_bits_on_layers
 from .._codes._row_code import spend_bits
 from .._codes._scales import MAX_BITS_PER_ENTRY
 from ._codec import Codec
@@ -30,7 +33,7 @@ def draw_codec(
         Whether to code as many coordinates as the bits pay for, or the number that is best for
         products of two compressed matrices.
     random_state : RandomState
-    coding : {"fixed", "entropy"}, default="fixed"
+    coding : {"fixed", "hierarchical", "entropy"}, default="fixed"
 
     Returns
     -------
@@ -44,8 +47,7 @@ def draw_codec(
     n_features = len(mean)
     n_bits = row_budget(bits, n_features)
     drawn = None if rotation is None else DRAWN[rotation].draw(n_features, random_state)
-    choose = _choose_row_code if coding == "fixed" else _choose_entropy_code
-    row_code = choose(lattice, n_features, n_bits, objective)
+    row_code = CHOICES[coding](lattice, n_features, n_bits, objective)
     n_kept, kept = row_code.n_coordinates, None
     if n_kept < n_features:
         kept = np.sort(random_state.permutation(n_features)[:n_kept])
@@ -67,7 +69,7 @@ def row_budget(bits, n_features):
     return n_bits
 
 
-def _choose_row_code(lattice, n_features, n_bits, objective):
+def _choose_row_code(lattice, n_features, n_bits, objective, spend=spend_bits):
     """Choose how many coordinates are coded, and how.
 
     The least that a coordinate takes is one bit. A product of two rows loses
@@ -79,7 +81,7 @@ def _choose_row_code(lattice, n_features, n_bits, objective):
     if objective == "product":
         rates = np.linspace(n_bits / most, 3, 41)
         counts |= {int(n_bits / rate) for rate in rates} & set(range(1, most))
-    codes = [spend_bits(lattice, count, n_bits) for count in sorted(counts)]
+    codes = [spend(lattice, count, n_bits) for count in sorted(counts)]
     return max(codes, key=lambda code: code.n_coordinates * (1 - code.distortion) ** 2)
 
 
@@ -94,3 +96,10 @@ def _choose_entropy_code(lattice, n_features, n_bits, objective):
     if objective == "product":
         n_kept = min(n_features, max(1, round(8 * n_bytes / switching_rate(lattice.name))))
     return EntropyRowCode.choose(lattice.name, n_kept, n_bytes)
+
+
+CHOICES = {
+    "fixed": _choose_row_code,
+    "hierarchical": partial(_choose_row_code, spend=spend_bits_on_layers),
+    "entropy": _choose_entropy_code,
+}

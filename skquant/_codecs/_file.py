@@ -8,6 +8,7 @@ import numpy as np
 
 from .._codes._codebook import ShortestPointCode
 from .._codes._entropy import MAX_SPREAD, MIN_SPREAD, EntropyRowCode
+from .._codes._hierarchical import MOST_LAYERS, HierarchicalCode, HierarchicalRowCode
 from .._codes._layered import LayeredRowCode
 from .._codes._nested import NestedLatticeCode, Repeated, count_scales, fill_block
 from .._codes._row_code import RowCode, Segment
@@ -36,6 +37,8 @@ def codec_to_file(codec):
                 "spread": int(row_code.spread),
             }
         }
+    elif isinstance(row_code, HierarchicalRowCode):
+        code = {"segments": _segments_to_file(row_code.blocks), "stores_norm": True}
     else:
         code = {"segments": _segments_to_file(row_code)}
     if has_coarse_layer:
@@ -64,6 +67,7 @@ def _segments_to_file(row_code):
             "distortion": float(s.code.distortion),
             "n_blocks": int(s.n_blocks),
             "spread": float(s.spread),
+            **({"n_layers": s.code.n_layers} if isinstance(s.code, HierarchicalCode) else {}),
         }
         for s in row_code.segments
     ]
@@ -114,6 +118,9 @@ def _rebuild(meta, arrays, row_bytes, lattice):
     else:
         learned = kind == "pca"
         row_code = _rebuild_row_code(meta["segments"], arrays["scales"], lattice, learned)
+        if any(isinstance(s.code, HierarchicalCode) for s in row_code.segments):
+            _choice(meta, "stores_norm", (True,))
+            row_code = HierarchicalRowCode(row_code)
     if "coarse_layer" in meta:
         _choice(meta, "coarse_layer", (True,))
         row_code = LayeredRowCode(row_code)
@@ -163,16 +170,24 @@ def _rebuild_row_code(entries, scales, own_lattice, learned):
         d = lattice.generator.shape[0] * copies
         n_bits = _integer(entry, "block_bits", 1, MAX_BITS_PER_ENTRY * d)
         q = _integer(entry, "nesting_ratio", 0, 2**MAX_BITS_PER_ENTRY)
+        n_layers = _integer(entry, "n_layers", 1, MOST_LAYERS) if "n_layers" in entry else 0
         byte_code = q == 0 and bit % 8 == 0 and _has_shortest_point_code(lattice, n_bits)
         _require(q >= 2 or byte_code, "nesting_ratio")
-        n_scales = _integer(entry, "n_scales", 1, count_scales(d, q, n_bits) if q else 1)
+        has_one_scale = n_layers > 0 or q == 0
+        n_scales = _integer(
+            entry, "n_scales", 1, 1 if has_one_scale else count_scales(d, q, n_bits)
+        )
         n_blocks = _integer(entry, "n_blocks", 1, 2**31 // d)
         own = scales[used : used + n_scales]
         _require(len(own) == n_scales and bool((np.diff(own) > 0).all()), "scales")
         radius = own * lattice.covolume ** (1 / lattice.dimension)  # of a cell, about
         _require(bool(((radius > 1e-9 / reach) & (radius < 100 * reach)).all()), "scales")
         block, distortion = Repeated(lattice, copies), _real(entry, "distortion", reach**2)
-        if q == 0:
+        if n_layers:
+            fits = q == 2 and d == 8 and n_bits == 8 * n_layers and bit % 8 == 0 and not learned
+            _require(fits and lattice in LATTICES.values(), "n_layers")
+            code = HierarchicalCode(block, own, n_layers, distortion)
+        elif q == 0:
             code = ShortestPointCode(block, own, distortion)
         else:
             code = NestedLatticeCode(block, q, own, n_bits, distortion)

@@ -36,6 +36,7 @@ class ShortestPointCode(Value):
     q = 0
     n_bits = 8
     makes_runs = False
+    lays_apart = False
     e8_parameters = None
 
     @property

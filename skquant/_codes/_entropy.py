@@ -67,6 +67,7 @@ class EntropyRowCode(Value):
     n_bytes: int
     spread: int
     short_unit = None
+    rows_at_once = 2**10
 
     @classmethod
     @lru_cache(maxsize=256)

@@ -47,6 +47,7 @@ class LayeredRowCode(Value):
 
     rest: object
     short_unit = None
+    rows_at_once = 2**10
 
     @property
     def n_coordinates(self):

@@ -122,6 +122,7 @@ class NestedLatticeCode(Value):
     scales: np.ndarray
     n_bits: int
     distortion: float
+    lays_apart = False  # rows that it multiplies
 
     @property
     def dimension(self):

@@ -5,8 +5,10 @@ convex hull of (bits, distortion); some blocks then take the one and some the ot
 coordinates that fill no block take uniform scalar quantization.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -56,6 +58,7 @@ class RowCode:
     """
 
     segments: tuple
+    rows_at_once = 2**10  # that products with a few vectors take
 
     @property
     def n_coordinates(self):
@@ -138,7 +141,8 @@ class RowCode:
         """
         products, energy = np.zeros((len(codes), len(vectors))), np.zeros(len(codes))
         dithers = dither or [None] * len(self.segments)
-        apart = codes if all(map(_is_run, self.segments, dithers)) else lay_apart(codes)
+        in_place = all(map(_works_in_place, self.segments, dithers))
+        apart = codes if in_place else lay_apart(codes)
         for s, z in zip(self.segments, dithers, strict=True):
             if _is_run(s, z):
                 s.code.multiply_run(codes, s.first, s.n_blocks, s.bit, vectors, products, energy)
@@ -189,6 +193,11 @@ class RowCode:
         return [uniform_over_cell(s.code.lattice, s.n_blocks, random_state) for s in self.segments]
 
 
+def _works_in_place(segment, dither):
+    """Tell whether products take rows that lie close to each other."""
+    return segment.code.lays_apart or _is_run(segment, dither)
+
+
 def _is_run(segment, dither):
     """Tell whether products read the blocks of a segment one after the other."""
     return (
@@ -199,8 +208,18 @@ def _is_run(segment, dither):
     )
 
 
+class Codes(NamedTuple):
+    """The codes of blocks to choose from, functions of the lattice."""
+
+    available_bits: Callable  # lists the bits of a block
+    code_for: Callable  # gives the code of so many bits
+
+
+NESTED_CODES = Codes(available_bits, code_for)
+
+
 @lru_cache(maxsize=256)
-def spend_bits(lattice, n_coordinates, n_bits):
+def spend_bits(lattice, n_coordinates, n_bits, codes=NESTED_CODES):
     """Choose the code of each block so that a row's bits are spent.
 
     Parameters
@@ -211,6 +230,8 @@ def spend_bits(lattice, n_coordinates, n_bits):
         Coordinates of a row.
     n_bits : int
         Bits of a row, at least one a coordinate; what is beyond 16 a coordinate is not used.
+    codes : Codes, default=NESTED_CODES
+        The codes of the blocks.
 
     Returns
     -------
@@ -220,9 +241,9 @@ def spend_bits(lattice, n_coordinates, n_bits):
     d = fill_block(lattice).dimension
     n_blocks, n_left = divmod(n_coordinates, d)
     plans = [
-        _plan(lattice, n_blocks, n_left, n_bits, left_bits)
+        _plan(codes, lattice, n_blocks, n_left, n_bits, left_bits)
         for left_bits in _left_over_budgets(lattice, n_coordinates, n_left, n_bits)
-        if n_bits - left_bits >= n_blocks * min(available_bits(lattice))
+        if n_bits - left_bits >= n_blocks * min(codes.available_bits(lattice))
     ]
     plan = min(plans, key=lambda plan: sum(n * c.dimension * c.distortion for c, n in plan))
     return lay_out(plan)
@@ -250,9 +271,9 @@ def _left_over_budgets(lattice, n_coordinates, n_left, n_bits):
     return [n_bits * n_left // n_coordinates]  # every other choice might derive more codes
 
 
-def _plan(lattice, n_blocks, n_left, n_bits, left_bits):
+def _plan(codes, lattice, n_blocks, n_left, n_bits, left_bits):
     """Divide a row between its blocks and the rest: pairs of a code and how often it is used."""
-    plan = _mix(lattice, n_blocks, n_bits - left_bits)
+    plan = _mix(codes, lattice, n_blocks, n_bits - left_bits)
     if n_left:
         spent = sum(count * code.n_bits for code, count in plan)
         left_bits = min(n_bits - spent, MAX_BITS_PER_ENTRY * n_left)
@@ -260,16 +281,16 @@ def _plan(lattice, n_blocks, n_left, n_bits, left_bits):
     return plan
 
 
-def _mix(lattice, n_blocks, n_bits):
+def _mix(codes, lattice, n_blocks, n_bits):
     """Divide the blocks between the two codes next to the budget, the coarse one first.
 
     The code of a byte a block is the coarsest of all, so that it starts on a byte.
     """
     if n_blocks == 0:
         return []
-    choices = available_bits(lattice)
+    choices = codes.available_bits(lattice)
     low = max(bits for bits in choices if bits * n_blocks <= n_bits)
     high = min((bits for bits in choices if bits > low), default=low + 1)
     n_high = (n_bits - n_blocks * low) // (high - low) if high in choices else 0
     counts = [(low, n_blocks - n_high), (high, n_high)]
-    return [(code_for(lattice, bits), count) for bits, count in counts if count]
+    return [(codes.code_for(lattice, bits), count) for bits, count in counts if count]

@@ -20,7 +20,8 @@ Which kernel serves which call::
 A learned rotation takes `_panel_products.multiply_panels` in place of ``rotate``.
 For few vectors products go without tiles: ``_e8.multiply_e8_runs`` reads the blocks of a row one
 after the other, ``multiply_...blocks`` the same block of many rows, ``_codebook.multiply_words``
-tables. A search for few queries leaves out rows by such products before it decodes the others.
+and ``_layers.multiply_layers`` tables. A search for few queries leaves out rows by such products
+before it decodes the others.
 
 *Panels* hold 32 rows side by side each, (n_panels, n_coordinates, 32), and kernels work on as many
 at once, in the vectors of `_vectors`, `_lanes`, `_memory` and `_registers`: one source for every
@@ -33,8 +34,9 @@ take `_amx_products`. In inverted lists `_tiles.search_lists` takes the place of
 layered codes, in all rows or in lists, by tables of bytes (`_look_up`), and keeps the rows that
 look best (`_least_scores`); `_coarse`, which encodes and decodes that layer, measures these. `_e8`
 is the decoder of all E8 codes up to four bits an entry and `_e8_encoder` their encoder, in 16-bit
-integers; `_nested` does every code. `_isa` is the one place that asks what the machine can do, and
-`_dispatch` the one that chooses by it; the rest of the package imports from there.
+integers; `_nested` does every nested code, and `_layers` the hierarchical ones. `_isa` is the one
+place that asks what the machine can do, and `_dispatch` the one that chooses by it; the rest of the
+package imports from there.
 
 Kernels are compiled at the first call, and what a user waits for is mostly Numba's own work on
 functions and statements. What has no branches on values is therefore *traced* (`_traced`): Python
@@ -42,13 +44,13 @@ emits its instructions. Other parts of a kernel are `inlined`.
 
 Rules. Kernels are compiled lazily, with ``cache=True`` and without eager signatures, which would
 refuse read-only arrays. A kernel and what it inlines stand in one file, but for the vectors,
-`_traced`, `_dot`, `_amx`, `_lattices`, `_least_scores`, `_look_up`, `_terms`, `_trellis_quantizer`
-and `_words`, because the cache of compiled code does not see changes of callees elsewhere: whoever
-changes these deletes the folder ``_kernels/__pycache__``. Helpers are inlined by LLVM (`inlined`),
-not by Numba, which would count references to arrays in every loop; LLVM's code shows whether a
-helper that takes arrays does (``NRT_incref``). Kernels are ``nogil`` and single-threaded: threads
-are made by `skquant._threads` over independent blocks of rows, so that no result depends on their
-number and no threading layer of Numba, which forks and foreign threads can break, is ever started.
-What C would call (``no_cfunc_wrapper``) is not compiled. Only sums of whole rows are compiled with
-relaxed floating-point rules, never what decides a code word.
+`_traced`, `_dot`, `_amx`, `_lattices`, `_least_scores`, `_look_up`, `_squares`, `_terms`,
+`_trellis_quantizer` and `_words`, because the cache of compiled code does not see changes of
+callees elsewhere: whoever changes these deletes the folder ``_kernels/__pycache__``. Helpers are
+inlined by LLVM (`inlined`), not by Numba, which would count references to arrays in every loop;
+LLVM's code shows whether a helper that takes arrays does (``NRT_incref``). Kernels are ``nogil``
+and single-threaded: threads are made by `skquant._threads` over independent blocks of rows, so that
+no result depends on their number and no threading layer of Numba, which forks and foreign threads
+can break, is ever started. What C would call (``no_cfunc_wrapper``) is not compiled. Only sums of
+whole rows are compiled with relaxed floating-point rules, never what decides a code word.
 """

@@ -20,9 +20,9 @@ from ._amx import (
     clear_sums,
     end_tiles,
     store_sums,
-    turn_to_lines,
 )
 from ._memory import load, store
+from ._squares import turn_to_lines
 from ._vectors import LANES, cast, inlined, multiply_add, splat
 
 TILES_AT_ONCE = 8

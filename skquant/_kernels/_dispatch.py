@@ -14,6 +14,7 @@ from ._e8 import decode_e8_blocks, decode_e8_shorts, multiply_e8_blocks, multipl
 from ._e8_encoder import encode_e8_blocks
 from ._hadamard import rotate, rotate_back
 from ._isa import VECTOR_BITS, has_amx
+from ._layers import decode_layers, encode_layers, multiply_layers
 from ._look_up import N_ENTRIES
 from ._nested import FEW_VECTORS, decode_blocks, encode_blocks, multiply_blocks
 from ._panel_products import multiply_panels
@@ -60,9 +61,11 @@ __all__ = [
     "decode_blocks",
     "decode_e8_blocks",
     "decode_e8_shorts",
+    "decode_layers",
     "decode_words",
     "encode_blocks",
     "encode_e8_blocks",
+    "encode_layers",
     "encode_words",
     "gather_lists",
     "gather_rows",
@@ -71,6 +74,7 @@ __all__ = [
     "multiply_blocks",
     "multiply_e8_blocks",
     "multiply_e8_runs",
+    "multiply_layers",
     "multiply_panels",
     "multiply_tiles",
     "multiply_tiles_by_amx",

@@ -10,6 +10,7 @@ from numba.core import types
 from numba.extending import lower_builtin, type_callable
 
 from ._isa import ARCHITECTURE, FEATURES, IS_X86, VECTOR_BITS
+from ._traced import traceable
 from ._vectors import LANES, Vector, in_parts, to_vector
 
 _VNNI = VECTOR_BITS == 512 and "avx512vnni" in FEATURES
@@ -54,6 +55,7 @@ def _dot_shorts(builder, sums, row, query):
     return builder.add(sums, builder.add(upper, builder.mul(row, query)))
 
 
+@traceable
 def dot_bytes(sums, row, query):
     """Add to int32 sums the products of four bytes of each lane and four of a query.
 

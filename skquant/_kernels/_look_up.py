@@ -1,8 +1,8 @@
-"""Tables of 64 bytes: the instructions that look bytes up differ between machines.
+"""Tables of 64 or 256 bytes: the instructions that look bytes up differ between machines.
 
-A register of AVX-512 holds the table, which VBMI permutes by the low six bits of each byte; the
+A register of AVX-512 holds 64 bytes, which VBMI permutes by the low six bits of each byte; the
 table instruction of AArch64 takes four registers. Elsewhere 16 bytes are looked up at a time, or
-one.
+one. The quarters of a longer table are looked up one by one, and the highest bits choose.
 """
 
 from llvmlite import ir
@@ -13,7 +13,7 @@ from ._isa import ARCHITECTURE, FEATURES, IS_X86, VECTOR_BITS
 from ._memory import is_index, pointer_to
 from ._vectors import LANES, Vector, in_parts, join, split
 
-N_ENTRIES = 64
+N_ENTRIES, LONG = 64, 256
 _VBMI = VECTOR_BITS == 512 and "avx512vbmi" in FEATURES
 _SHUFFLES = {512: "llvm.x86.avx512.pshuf.b.512", 256: "llvm.x86.avx2.pshuf.b"}
 _BYTES = ir.VectorType(ir.IntType(8), 2 * LANES)
@@ -42,16 +42,55 @@ def _type_look_up(context):
 @lower_builtin(look_up, types.Array, types.Any, Vector)
 def _lower_look_up(context, builder, sig, args):
     start = pointer_to(context, builder, sig, args, ir.IntType(8))
-    places = builder.bitcast(args[2], _BYTES)
-    if _VBMI:
-        found = _permute(builder, _load(builder, start, 0, 64), places)
-    elif ARCHITECTURE == "aarch64":
-        found = _look_up_neon(builder, start, places)
-    elif IS_X86 and VECTOR_BITS in _SHUFFLES:
-        found = _shuffle(builder, start, places)
-    else:
-        found = _one_by_one(builder, start, places)
+    found = _look_up(builder, start, builder.bitcast(args[2], _BYTES))
     return builder.bitcast(found, args[2].type)
+
+
+def _look_up(builder, start, places):
+    """Look 64 bytes up in as many entries."""
+    if _VBMI:
+        return _permute(builder, _load(builder, start, 0, 64), places)
+    if ARCHITECTURE == "aarch64":
+        return _look_up_neon(builder, start, places)
+    if IS_X86 and VECTOR_BITS in _SHUFFLES:
+        return _shuffle(builder, start, places)
+    return _one_by_one(builder, start, places, N_ENTRIES)
+
+
+def look_up_words(tables, index, words):
+    """Take entries of a table by the bytes of int32 lanes, four in each.
+
+    `index` is where in an array of bytes the 256 entries start, unchecked.
+    """
+
+
+@type_callable(look_up_words)
+def _type_look_up_words(context):
+    def infer(tables, index, words):
+        fits = is_index(tables, index) and tables.dtype == types.uint8
+        return words if fits and words == Vector(types.int32) else None
+
+    return infer
+
+
+@lower_builtin(look_up_words, types.Array, types.Any, Vector)
+def _lower_look_up_words(context, builder, sig, args):
+    start = pointer_to(context, builder, sig, args, ir.IntType(8))
+    halves = [builder.bitcast(half, _BYTES) for half in split(builder, args[2], LANES // 2)]
+    found = [_look_up_long(builder, start, places) for places in halves]
+    kind = ir.VectorType(ir.IntType(32), LANES // 2)
+    return join(builder, [builder.bitcast(each, kind) for each in found])
+
+
+def _look_up_long(builder, start, places):
+    """Look 64 bytes up in 256 entries."""
+    if not (ARCHITECTURE == "aarch64" or (IS_X86 and VECTOR_BITS in _SHUFFLES)):
+        return _one_by_one(builder, start, places, LONG)
+    quarters = [
+        _look_up(builder, builder.gep(start, [ir.Constant(ir.IntType(64), first)]), places)
+        for first in range(0, LONG, N_ENTRIES)
+    ]
+    return _choose(builder, quarters, places, (64, 128))
 
 
 def _load(builder, start, first, size):
@@ -88,16 +127,21 @@ def _shuffle(builder, start, places):
         order = ir.Constant(ir.VectorType(ir.IntType(32), 2 * LANES), list(range(16)) * 4)
         table = builder.shuffle_vector(quarter, quarter, order)
         found.append(in_parts(builder, _SHUFFLES[VECTOR_BITS], table, low))
-    for bit in (16, 32):
+    return _choose(builder, found, places, (16, 32))
+
+
+def _choose(builder, found, places, bits):
+    """Choose between what was found in parts of a table by bits of the places."""
+    for bit in bits:
         chosen = builder.icmp_unsigned("!=", builder.and_(places, _constant(bit)), _constant(0))
         pairs = zip(found[::2], found[1::2], strict=True)
         found = [builder.select(chosen, upper, lower) for lower, upper in pairs]
     return found[0]
 
 
-def _one_by_one(builder, start, places):
+def _one_by_one(builder, start, places, n_entries):
     found = ir.Constant(_BYTES, ir.Undefined)
-    places = builder.and_(places, _constant(N_ENTRIES - 1))
+    places = builder.and_(places, _constant(n_entries - 1))
     for lane in range(2 * LANES):
         lane = ir.Constant(ir.IntType(32), lane)
         place = builder.zext(builder.extract_element(places, lane), ir.IntType(64))

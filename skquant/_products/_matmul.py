@@ -19,7 +19,6 @@ from ._standard_errors import Factor, correlations, inverse, predict
 
 PANEL_FLOATS = 2**21  # enough rows for a fast product
 LEFT_FLOATS = 2**23  # the right factor is decoded anew for every so many of the left
-CHUNK_ROWS = 2**10
 ESTIMATORS = ("least_squares", "unbiased")
 
 
@@ -48,7 +47,7 @@ def _multiply_few(matrix, vectors, dtype):
     """Multiply residuals by a few vectors, (n_rows, n_vectors), some rows at a time."""
     codec = matrix._codec
     coordinates = codec.to_coordinates(vectors)
-    for rows in batches(len(matrix), CHUNK_ROWS):
+    for rows in batches(len(matrix), codec.row_code.rows_at_once):
         packed = matrix._rows[rows]
         products, energy = codec.row_code.multiply(packed, coordinates, codec.dither)
         terms = codec.unpack_terms(packed)
