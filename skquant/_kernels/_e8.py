@@ -19,7 +19,12 @@ from numba import njit
 
 from ._dot import dot_shorts
 from ._lanes import fold, pair, pick, total, unfold
-from ._memory import load, load_run, store
+from ._memory import (
+    load,
+    load_run,
+    room,
+    store,
+)
 from ._nested import FEW_VECTORS
 from ._registers import registers
 from ._traced import traced
@@ -190,15 +195,15 @@ def decode_e8_blocks(code, codes, first, n_blocks, bit, panels, energy):
 
     All rows take turns with some blocks each: a row's coordinates may lie far apart in memory.
     """
-    width, lanes, sums = panels.shape[2], np.empty(LANES, np.uint64), np.empty(LANES)
+    width, lanes, sums = panels.shape[2], room(np.uint64(0), LANES), room(0.0, LANES)
     out = registers(np.float32(0), 8)
     at_once = n_blocks if width == LANES else BLOCKS_OF_A_LINE
     for start in range(0, n_blocks, at_once):
         for row in range(0, codes.shape[0], LANES):
             panel, lane, squares = row // width, row % width, splat(0.0)
-            for block in range(start, min(start + at_once, n_blocks)):
+            for block in range(start, least(start + at_once, n_blocks)):
                 words = _get_words(code, codes, row, block, bit, lanes)
-                scale = _decode_words(code, words, min(block, code.centres.shape[0] - 1), out)
+                scale = _decode_words(code, words, least(block, code.centres.shape[0] - 1), out)
                 square = scale - scale
                 for i in range(BLOCK):
                     value = scale * out[i]
@@ -206,7 +211,7 @@ def decode_e8_blocks(code, codes, first, n_blocks, bit, panels, energy):
                     square = square + value * value
                 squares = squares + cast(square, np.float64)
             store(sums, 0, squares)
-            for j in range(min(LANES, codes.shape[0] - row)):
+            for j in range(least(LANES, codes.shape[0] - row)):
                 energy[row + j] += sums[j]
 
 
@@ -227,21 +232,21 @@ def decode_e8_shorts(code, factors, codes, first, n_blocks, bit, tiles, energy):
     energy : float64 ndarray of shape (n_rows,)
         Added to: the squares of the integers of each row.
     """
-    lanes, sums = np.empty(LANES, np.uint64), np.empty(LANES)
+    lanes, sums = room(np.uint64(0), LANES), room(0.0, LANES)
     pairs = registers(np.int32(0), PAIRS)
     for row in range(0, codes.shape[0], LANES):
         tile, squares = row // LANES, splat(0.0)
         for start in range(0, n_blocks, BLOCKS_OF_A_STRETCH):
             square = splat(np.int32(0))
-            for block in range(start, min(start + BLOCKS_OF_A_STRETCH, n_blocks)):
+            for block in range(start, least(start + BLOCKS_OF_A_STRETCH, n_blocks)):
                 words = _get_words(code, codes, row, block, bit, lanes)
-                _decode_scaled(code, words, min(block, code.offsets.shape[0] - 1), factors, pairs)
+                _decode_scaled(code, words, least(block, code.offsets.shape[0] - 1), factors, pairs)
                 for k in range(PAIRS):
                     store(tiles, (tile, first // 2 + block * PAIRS + k, 0), pairs[k])
                     square = dot_shorts(square, pairs[k], pairs[k])
             squares = squares + cast(square, np.float64)
         store(sums, 0, squares)
-        for j in range(min(LANES, codes.shape[0] - row)):
+        for j in range(least(LANES, codes.shape[0] - row)):
             energy[row + j] += sums[j]
 
 
@@ -297,15 +302,15 @@ def multiply_e8_blocks(code, codes, first, n_blocks, bit, vectors, products, ene
 
     Sums of BLOCKS_AT_ONCE blocks are taken in single precision.
     """
-    lanes, sums = np.empty(LANES, np.uint64), np.empty((N_SUMS, LANES), np.float32)
+    lanes, sums = room(np.uint64(0), LANES), room(np.float32(0), (N_SUMS, LANES))
     out, totals = registers(np.float32(0), 8), registers(np.float32(0), N_SUMS)
     for row in range(0, codes.shape[0], LANES):
         for start in range(0, n_blocks, BLOCKS_AT_ONCE):
             for v in range(N_SUMS):
                 totals[v] = splat(np.float32(0))
-            for block in range(start, min(start + BLOCKS_AT_ONCE, n_blocks)):
+            for block in range(start, least(start + BLOCKS_AT_ONCE, n_blocks)):
                 words = _get_words(code, codes, row, block, bit, lanes)
-                scale = _decode_words(code, words, min(block, code.centres.shape[0] - 1), out)
+                scale = _decode_words(code, words, least(block, code.centres.shape[0] - 1), out)
                 square = out[0] * out[0]
                 for i in range(1, BLOCK):
                     square = multiply_add(out[i], out[i], square)
@@ -319,7 +324,7 @@ def multiply_e8_blocks(code, codes, first, n_blocks, bit, vectors, products, ene
                         totals[v] = multiply_add(product, scale, totals[v])
             for v in range(N_SUMS):
                 store(sums, (v, 0), totals[v])
-            for j in range(min(LANES, codes.shape[0] - row)):
+            for j in range(least(LANES, codes.shape[0] - row)):
                 energy[row + j] += sums[FEW_VECTORS, j]
                 for v in range(vectors.shape[0]):
                     products[row + j, v] += sums[v, j]

@@ -14,7 +14,11 @@ import numpy as np
 from numba import njit
 
 from ._lanes import fold, pick, unfold
-from ._memory import load, store
+from ._memory import (
+    load,
+    room,
+    store,
+)
 from ._registers import registers
 from ._traced import traced
 from ._vectors import (
@@ -286,14 +290,14 @@ def encode_e8_blocks(code, panels, first, n_blocks, bit, codes, moments):
         registers(np.int16(0), 8),
         registers(np.int16(0), 8),
     )
-    width, lanes, sums = panels.shape[2], np.empty(LANES, np.uint64), np.empty((2, LANES))
+    width, lanes, sums = panels.shape[2], room(np.uint64(0), LANES), room(0.0, (2, LANES))
     for row in range(0, codes.shape[0], LANES):
         panel, lane = row // width, row % width
         inner = square = splat(0.0)
         byte, filled = bit >> 3, bit & 7
         pending = get_bytes(codes, row, byte, lanes) & ((1 << filled) - 1)
         for block in range(n_blocks):
-            place, centre = (panel, first + block * BLOCK, lane), min(block, len(code.starts) - 1)
+            place, centre = (panel, first + block * BLOCK, lane), least(block, len(code.starts) - 1)
             peak = _take_block(panels, place, x)
             scale = _quantize(code, centre, x, peak, point, best)
             more_inner, more_square = _moments(code, centre, panels, place, best, scale)
@@ -305,6 +309,6 @@ def encode_e8_blocks(code, panels, first, n_blocks, bit, codes, moments):
         put_bytes(pending, (filled + 7) >> 3, codes, row, byte, lanes)
         store(sums, (0, 0), inner)
         store(sums, (1, 0), square)
-        for j in range(min(LANES, codes.shape[0] - row)):
+        for j in range(least(LANES, codes.shape[0] - row)):
             moments[row + j, 0] += sums[0, j]
             moments[row + j, 1] += sums[1, j]

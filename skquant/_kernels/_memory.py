@@ -1,4 +1,4 @@
-"""Vectors from memory and to it; the indices are unchecked."""
+"""Vectors from memory and to it, and the memory; the indices are unchecked."""
 
 import sys
 
@@ -6,6 +6,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.typing import signature
 from numba.extending import lower_builtin, type_callable
+from numba.np.arrayobj import _empty_nd_impl
 
 from ._traced import traceable
 from ._vectors import LANES, Vector, vector_type
@@ -19,6 +20,35 @@ def load(array, index):
 @traceable
 def store(array, index, vector):
     """Write as many neighbours as lanes along the last axis of a C-contiguous array, unchecked."""
+
+
+def room(like, shape):
+    """Make an array of unspecified values of a scalar's type.
+
+    `np.empty` is the same, but costs Numba a tenth of a second for each type in each process that
+    compiles.
+    """
+
+
+@type_callable(room)
+def _type_room(context):
+    def infer(like, shape):
+        kinds = shape if isinstance(shape, types.BaseTuple) else [shape]
+        if isinstance(like, types.Number) and all(isinstance(k, types.Integer) for k in kinds):
+            return types.Array(like, len(kinds), "C")
+
+    return infer
+
+
+@lower_builtin(room, types.Number, types.Any)
+def _lower_room(context, builder, sig, args):
+    shape, kinds = [args[1]], [sig.args[1]]
+    if isinstance(kinds[0], types.BaseTuple):
+        shape, kinds = cgutils.unpack_tuple(builder, args[1]), kinds[0]
+    shape = [
+        context.cast(builder, n, kind, types.intp) for n, kind in zip(shape, kinds, strict=True)
+    ]
+    return _empty_nd_impl(context, builder, sig.return_type, shape)._getvalue()
 
 
 def is_index(array, index):

@@ -5,7 +5,13 @@ from numba import njit
 
 from ._memory import load, store
 from ._registers import registers, transpose
-from ._vectors import LANES, cast, inlined, splat
+from ._vectors import (
+    LANES,
+    cast,
+    inlined,
+    least,
+    splat,
+)
 
 
 @njit(
@@ -65,7 +71,7 @@ def scale_rows(rows, mean, offset, factor, panels):
     whole = n // LANES * LANES
     for panel in range(panels.shape[0]):
         row = panel * LANES
-        n_lanes = min(LANES, rows.shape[0] - row)
+        n_lanes = least(LANES, rows.shape[0] - row)
         for first in range(0, whole, LANES):
             _scale_tile(rows, row, n_lanes, first, mean, offset, factor, tile)
             transpose(tile)
@@ -92,7 +98,7 @@ def gather_rows(panels, rows):
     whole = n // LANES * LANES
     for panel in range(panels.shape[0]):
         row = panel * LANES
-        n_lanes = min(LANES, rows.shape[0] - row)
+        n_lanes = least(LANES, rows.shape[0] - row)
         for first in range(0, whole, LANES):
             for i in range(LANES):
                 tile[i] = load(panels, (panel, first + i, 0))

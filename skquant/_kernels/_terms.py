@@ -3,7 +3,13 @@
 import numpy as np
 from numba import njit
 
-from ._vectors import from_bits, inlined
+from ._memory import room
+from ._vectors import (
+    from_bits,
+    inlined,
+    least,
+    most,
+)
 
 NORM, ALIGNMENT, CENTRE_PRODUCT, ROW_MEAN = range(4)
 
@@ -36,7 +42,7 @@ def _read_terms(packed, row, layout):
         alignment = layout.alignments[level]
         level, word = _cut(word, layout.cosine_bits)
         half = (1 << layout.cosine_bits) // 2 - 1 if layout.cosine_bits > 0 else 0
-        cosine = min(max((np.float64(level) - half) / max(half, 1), -1.0), 1.0)
+        cosine = least(most((np.float64(level) - half) / most(half, 1), -1.0), 1.0)
         return magnitude, alignment, magnitude * cosine * layout.centre_norm, 0.0
     row_mean, alignment = 0.0, layout.alignments[0]
     if layout.has_mean:
@@ -95,13 +101,15 @@ def pack_terms(amplitude, mantissa, ratio, steps, cosine, half_levels, rest, wid
     """
     dropped, largest = 23 - mantissa, (0xFF << mantissa) - 1  # the next would be infinity
     lowest, per_bit, last = steps
-    levels = np.empty(4, np.int64)
+    levels = room(np.int64(0), 4)
     for row in range(packed.shape[0]):
         level = (np.int64(amplitude[row]) + (1 << dropped >> 1)) >> dropped
-        levels[0] = min(level, largest) if level >> mantissa > 0 else 0
+        levels[0] = least(level, largest) if level >> mantissa > 0 else 0
         bits = np.log2(ratio[row])
-        levels[1] = np.int64(min(max(np.rint((bits - lowest) * per_bit) + 1, 0.0), last))
-        levels[2] = np.int64(np.rint(min(max(cosine[row], -1.0), 1.0) * half_levels)) + half_levels
+        levels[1] = np.int64(least(most(np.rint((bits - lowest) * per_bit) + 1, 0.0), last))
+        levels[2] = (
+            np.int64(np.rint(least(most(cosine[row], -1.0), 1.0) * half_levels)) + half_levels
+        )
         levels[3] = rest[row]
         word, bit = np.uint64(0), np.uint64(0)
         for i in range(4):

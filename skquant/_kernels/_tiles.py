@@ -21,10 +21,25 @@ from ._amx import (
 )
 from ._dot import BYTE_OFFSET, LARGEST_BYTE, LARGEST_NORM, QUERIES, dot_bytes, dot_shorts
 from ._lanes import lane_bits
-from ._memory import load, store
+from ._memory import (
+    load,
+    room,
+    store,
+)
 from ._registers import registers
 from ._top_k import push_lanes, push_numbered, rough_limit, rough_offsets
-from ._vectors import LANES, bits, cast, inlined, most, multiply_add, rint, root, splat
+from ._vectors import (
+    LANES,
+    bits,
+    cast,
+    inlined,
+    least,
+    most,
+    multiply_add,
+    rint,
+    root,
+    splat,
+)
 
 # Columns of a table of pieces of lists.
 FIRST_TILE, N_ROWS, FIRST_BLOCK, N_BLOCKS = 0, 1, 2, 3
@@ -51,7 +66,7 @@ def _choose_units(panels, panel, n_bytes, stretch):
         peak = most(peak, abs(load(panels, (panel, i, 0))))
     for start in range(n_bytes, panels.shape[1], stretch):
         energy = splat(np.float32(0))
-        for i in range(start, min(start + stretch, panels.shape[1])):
+        for i in range(start, least(start + stretch, panels.shape[1])):
             value = load(panels, (panel, i, 0))
             energy = energy + value * value
         largest = most(energy, largest)
@@ -133,7 +148,7 @@ def _multiply(tiles, tile, queries, block, start, byte_steps, sums):
 @inlined
 def _no_limits(n):
     """Make limits that no row is below; `np.full` would take tenths of a second to compile."""
-    inverse, limit = np.empty(n, np.float32), np.empty(n, np.float32)
+    inverse, limit = room(np.float32(0), n), room(np.float32(0), n)
     inverse[:], limit[:] = 1, -np.inf
     return inverse, limit
 
@@ -171,7 +186,7 @@ def search_tiles(
     first_row, distances, indices
         As in `update_top_k`.
     """
-    sums, products = registers(np.int32(0), QUERIES), np.empty((1, LANES), np.float32)
+    sums, products = registers(np.int32(0), QUERIES), room(np.float32(0), (1, LANES))
     rough_offset, largest = rough_offsets(offset, tiles.shape[0] * LANES)
     inverse, limit = _first_limits(weight, distances, largest, len(start))
     for tile in range(tiles.shape[0]):
@@ -229,20 +244,20 @@ def search_tiles_by_amx(
     scale, start, byte_steps, weight, offset, first_row, distances, indices
         As in `search_tiles`.
     """
-    sums = np.empty((3, AMX_QUERIES + 1, LANES), np.int32)  # parts of 4 KiB would alias
+    sums = room(np.int32(0), (3, AMX_QUERIES + 1, LANES))  # parts of 4 KiB would alias
     sums[:] = 0
-    products = np.empty((1, LANES), np.float32)
+    products = room(np.float32(0), (1, LANES))
     rough_offset, largest = rough_offsets(offset, tiles.shape[0] * LANES)
     inverse, limit = _first_limits(weight, distances, largest, len(weight))
-    at_once = max(1, _CACHED_STEPS // tiles.shape[1])
+    at_once = most(1, _CACHED_STEPS // tiles.shape[1])
     begin_tiles(TILE_SHAPES)
     for first_tile in range(0, tiles.shape[0], at_once):
         for block in range(0, queries.shape[0], AMX_QUERIES):
-            for tile in range(first_tile, min(first_tile + at_once, tiles.shape[0])):
+            for tile in range(first_tile, least(first_tile + at_once, tiles.shape[0])):
                 _multiply_by_amx(tiles, tile, queries, halves, block, byte_steps, sums)
                 row = tile * LANES
                 row_scale, row_offset = load(scale, row), load(rough_offset, row)
-                for query in range(block, min(block + AMX_QUERIES, len(weight))):
+                for query in range(block, least(block + AMX_QUERIES, len(weight))):
                     q = query - block
                     integers = load(sums, (0, q, 0)) + start[query]
                     if halves.shape[1] > 0:
@@ -291,7 +306,7 @@ def search_lists(
     indices : int64 ndarray of shape (n_queries, k)
         Numbers in the heaps. Updated. Of equal distances the smallest numbers stay.
     """
-    sums, products = registers(np.int32(0), QUERIES), np.empty((1, LANES), np.float32)
+    sums, products = registers(np.int32(0), QUERIES), room(np.float32(0), (1, LANES))
     rough_offset, largest = rough_offsets(offset, len(offset))
     inverse, limit = _no_limits(len(start))
     for piece in range(len(pieces)):
@@ -302,7 +317,7 @@ def search_lists(
                 farthest = distances[owner[slot], 0] - base[slot]
                 inverse[slot], limit[slot] = rough_limit(weight[slot], farthest, largest)
         for nth in range(-(-n_rows // LANES)):
-            tile, n_lanes = pieces[piece, FIRST_TILE] + nth, min(LANES, n_rows - nth * LANES)
+            tile, n_lanes = pieces[piece, FIRST_TILE] + nth, least(LANES, n_rows - nth * LANES)
             row, present = tile * LANES, np.uint64(0xFFFFFFFF) >> np.uint64(LANES - n_lanes)
             row_scale, row_offset = load(scale, row), load(rough_offset, row)
             for block in blocks:

@@ -4,8 +4,16 @@ import numpy as np
 from numba import njit
 
 from ._lanes import lane_bits, lowest_bit
-from ._memory import load
-from ._vectors import LANES, inlined
+from ._memory import (
+    load,
+    room,
+)
+from ._vectors import (
+    LANES,
+    inlined,
+    least,
+    most,
+)
 
 
 @njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
@@ -94,7 +102,7 @@ def rough_limit(weight, farthest, largest):
     """
     inverse = 1.0 / weight if weight > 0 else 1e30
     bound = farthest * inverse
-    limit = min(bound + 1e-6 * (abs(bound) + largest * inverse), 1e38)
+    limit = least(bound + 1e-6 * (abs(bound) + largest * inverse), 1e38)
     if largest > 0 and not (1e-30 < largest < 1e30 and 1e-30 < largest * inverse < 1e30):
         inverse, limit = 0.0, np.inf
     return np.float32(inverse), np.float32(limit)
@@ -103,11 +111,11 @@ def rough_limit(weight, farthest, largest):
 @inlined
 def rough_offsets(offset, n):
     """Round offsets to n numbers in single precision, and give the largest magnitude."""
-    rough, largest = np.empty(n, np.float32), 0.0
+    rough, largest = room(np.float32(0), n), 0.0
     rough[len(offset) :] = 0
     for row in range(len(offset)):
-        rough[row] = min(max(offset[row], -1e38), 1e38)
-        largest = max(largest, abs(offset[row]))
+        rough[row] = least(most(offset[row], -1e38), 1e38)
+        largest = most(largest, abs(offset[row]))
     return rough, largest
 
 

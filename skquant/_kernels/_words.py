@@ -3,7 +3,13 @@
 import numpy as np
 
 from ._memory import load, load_words, store, store_words
-from ._vectors import LANES, inlined, splat, where
+from ._vectors import (
+    LANES,
+    inlined,
+    least,
+    splat,
+    where,
+)
 
 
 @inlined
@@ -16,7 +22,7 @@ def put_bytes(pending, n_bytes, codes, row, byte, lanes):
         store_words(codes, (row, byte), pending)
         return pending >> (8 * n_bytes)
     store(lanes, 0, pending)
-    for j in range(min(LANES, codes.shape[0] - row)):
+    for j in range(least(LANES, codes.shape[0] - row)):
         word = lanes[j]
         for k in range(np.uintp(n_bytes)):
             codes[np.uintp(row + j), np.uintp(byte) + k] = np.uint8(word & np.uint64(255))
@@ -32,7 +38,7 @@ def get_bytes(codes, row, byte, lanes):
     for j in range(LANES):
         word = np.uint64(0)
         if row + j < codes.shape[0]:
-            for k in range(byte, min(byte + 8, codes.shape[1])):
+            for k in range(byte, least(byte + 8, codes.shape[1])):
                 word |= np.uint64(codes[row + j, k]) << np.uint64(8 * (k - byte))
         lanes[j] = word
     return load(lanes, 0)
